@@ -1,0 +1,1 @@
+"""Case sheets as a pytest plugin (filled in below)."""
