@@ -1,0 +1,227 @@
+"""What can be said about a document: a closed vocabulary of codes, each with one sentence and one remedy.
+
+Core code speaks in paths (`("routes", 0, "sticky")`); a reader adds the span it read the value from; only the renderer
+(`pinfeather/_render.py`) joins the two into file, line and column. Reports are returned, never logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a document: keys and list indexes from the root."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of one input file. Lines and columns count from 1; the end is exclusive. Line 0: the file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    end_line: int = 0
+    end_column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace what `span` covers by `text`."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A proposed repair: its title in the imperative, and the edits that make it (none: do it by hand)."""
+
+    title: str
+    edits: tuple[Edit, ...] = ()
+
+
+class Severity(StrEnum):
+    ERROR = "error"  # refused, unless the code may be allowed and is
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Code(StrEnum):
+    """Every code that is not made of a feature. `loss.*`, `carried.*` and `near.*` are: see `features.Feature`."""
+
+    SYNTAX = "input.syntax"
+    ENCODING = "input.encoding"
+    EMPTY = "input.empty"
+    TOO_LARGE = "input.too-large"
+    TOO_DEEP = "input.too-deep"
+    ALIASES = "input.aliases"
+    DUPLICATE_KEY = "input.duplicate-key"
+    TAG = "input.tag"
+    KEY = "input.key"
+    VALUE = "input.value"
+    REFERENCE = "input.reference"
+    NAME_CLASH = "input.name-clash"
+    WEIGHTS = "input.weights"
+    COOKIE = "input.cookie"
+    REGEX = "input.regex"
+    RULE = "input.rule"
+    ACTION = "input.template-action"
+    FORMAT = "input.format"
+    OPTION = "input.option"
+    FILE = "input.file"
+    TEMPLATE = "input.template"
+    UNKNOWN = "unread.unknown"
+    UNSUPPORTED = "unread.unsupported"
+    SCOPE = "unread.scope"
+    ASSUMED = "lint.assumed"
+    EXTERNAL = "lint.external-reference"
+    INTERNAL = "lint.internal-reference"
+    COOKIE_INSECURE = "lint.cookie-insecure"
+    COOKIE_READABLE = "lint.cookie-readable"
+    COOKIE_SAME_SITE = "lint.cookie-same-site"
+    COOKIE_LIFETIME = "lint.cookie-lifetime"
+    SAME_SITE_NONE = "lint.same-site-none"
+    COOKIE_SHARED = "lint.cookie-shared"
+    COOKIE_NESTED = "lint.cookie-nested"
+    COOKIE_REGEX = "lint.cookie-regex"
+    NO_HEALTH_CHECK = "lint.no-health-check"
+    STICKY_ONE = "lint.sticky-one-child"
+    STICKY_EMPTY = "lint.sticky-empty"
+    STICKY_MIDDLEWARE = "lint.sticky-middleware"
+    WEIGHT_SUM = "lint.weight-sum"
+    WEIGHT_ZERO = "lint.weight-zero"
+    PRIORITY_TIE = "lint.priority-tie"
+    NEVER_WINS = "lint.never-wins"
+    PLUGIN_LOAD = "plugin.load"
+    PLUGIN_CLASH = "plugin.clash"
+    PLUGIN_HOOK = "plugin.hook"
+    PLUGIN_RAISED = "plugin.raised"
+    BUG_READ_BACK = "bug.read-back"
+    BUG_SECOND_PASS = "bug.second-pass"  # noqa: S105 - no password
+    BUG = "bug.internal"
+
+
+ALLOWABLE = ("loss.", "unread.", "lint.")
+"""Families whose errors a user may allow; what cannot be read or is our bug cannot be allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding.
+
+    `message` is one sentence that names the value; `instead` says what happens instead (losses) or what to do.
+    `security` marks a loss that a blanket permission does not cover: only its very path may be allowed.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    path: Path = ()
+    instead: str = ""
+    span: Span | None = None
+    fixes: tuple[Fix, ...] = ()
+    security: bool = False
+
+    @property
+    def allowable(self) -> bool:
+        return self.code.startswith(ALLOWABLE)
+
+    def at(self, span: Span | None) -> Diagnostic:
+        """The same finding with a span, unless it has one."""
+        return self if self.span is not None or span is None else replace(self, span=span)
+
+
+def error(code: str, message: str, path: Path = (), *, instead: str = "", span: Span | None = None) -> Diagnostic:
+    return Diagnostic(code, Severity.ERROR, message, path, instead, span)
+
+
+def warning(code: str, message: str, path: Path = (), *, instead: str = "", span: Span | None = None) -> Diagnostic:
+    return Diagnostic(code, Severity.WARNING, message, path, instead, span)
+
+
+def info(code: str, message: str, path: Path = (), *, instead: str = "", span: Span | None = None) -> Diagnostic:
+    return Diagnostic(code, Severity.INFO, message, path, instead, span)
+
+
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run found, worst first, each finding once, in a stable order."""
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @classmethod
+    def of(cls, found: Iterable[Diagnostic]) -> Report:
+        unique = dict.fromkeys(found)
+        nowhere = Span("")
+        return cls(tuple(sorted(unique, key=lambda d: (_ORDER[d.severity], d.span or nowhere, d.code))))
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
+
+    def allowing(self, allowed: Iterable[Allowed]) -> Report:
+        """The same report with every allowed error turned into a warning."""
+        rules = tuple(allowed)
+
+        def permitted(d: Diagnostic) -> Diagnostic:
+            if d.severity is Severity.ERROR and any(rule.covers(d) for rule in rules):
+                return replace(d, severity=Severity.WARNING)
+            return d
+
+        return Report.of(permitted(d) for d in self.diagnostics)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """One permission: `CODE` or `CODE@path` (`loss.sticky.path@services.shop-v1.sticky`). `CODE` may end in `.*`."""
+
+    code: str
+    path: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Allowed:
+        code, at, path = text.strip().partition("@")
+        return cls(code, path if at else None)
+
+    def covers(self, finding: Diagnostic) -> bool:
+        if not finding.allowable:
+            return False
+        same = finding.code == self.code or (self.code.endswith(".*") and finding.code.startswith(self.code[:-1]))
+        if self.path is None:
+            return same and not finding.security
+        return same and self.path == dotted(finding.path)
+
+    def __str__(self) -> str:
+        return self.code if self.path is None else f"{self.code}@{self.path}"
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it: `routes.0.canaries.1`; a key with a dot in it is put in brackets."""
+    return ".".join(f"[{part}]" if isinstance(part, str) and ("." in part or not part) else str(part) for part in path)
+
+
+def span_at(spans: Mapping[Path, Span], path: Path) -> Span | None:
+    """The span of a path, or of the nearest thing around it that was read from somewhere."""
+    for length in range(len(path), -1, -1):
+        if (span := spans.get(path[:length])) is not None:
+            return span
+    return None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None. Case, `-` and `_` do not count."""
+    import difflib
+
+    table = {w.lower().replace("-", "_"): w for w in known}
+    close = difflib.get_close_matches(word.lower().replace("-", "_"), table, n=1, cutoff=0.6)
+    return table[close[0]] if close else None
+
+
+__all__ = [
+    "ALLOWABLE", "Allowed", "Code", "Diagnostic", "Edit", "Fix", "Path", "Report", "Severity", "Span",
+    "dotted", "error", "info", "nearest", "span_at", "warning",
+]  # fmt: skip

@@ -1,0 +1,276 @@
+"""The one order of a document's routes, and the one form that laws compare."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from pinfeather.model.canary import Canary
+from pinfeather.model.document import Document, canary_name
+from pinfeather.model.match import (
+    AllOf,
+    AnyOf,
+    Host,
+    HostRegex,
+    Match,
+    Not,
+    PathIs,
+    PathMatch,
+    ServerNameIs,
+    ServerNameRegex,
+    alternatives,
+    both,
+    conjuncts,
+    either,
+)
+from pinfeather.model.routes import Route, TcpRoute
+from pinfeather.model.services import Split, TcpSplit
+
+
+class Rung(NamedTuple):
+    """One place in the order in which a request is held against conditions: a route, or one of its canaries."""
+
+    route: int
+    canary: int | None
+
+
+def _specificity(hosts: tuple[str, ...], match: tuple[Match, ...], paths: tuple[PathIs, ...]) -> tuple[int, int, int, int]:
+    host = 0
+    if hosts:
+        host = 2 if any(name.startswith("*") for name in hosts) else 3
+    elif any(isinstance(part, HostRegex) for part in match):
+        host = 1
+    kind = length = 0
+    if paths:
+        path = paths[0].path
+        text = path.exact or path.prefix or path.regex or ""
+        kind, length = (3 if path.exact is not None else 2 if path.prefix is not None else 1), len(text)
+    return host, kind, length, len(match)
+
+
+def _rank(route: Route, canary: Canary | None) -> tuple[int, tuple[int, int, int, int]]:
+    lifted = lift(both((*conditions(route), *((canary.when,) if canary is not None else ()))))
+    priority = canary.priority if canary is not None else route.priority
+    paths = (PathIs(path=lifted.path),) if lifted.path is not None else ()
+    return int(priority or 0), _specificity(lifted.hosts, conjuncts(lifted.match), paths)
+
+
+def precedence(document: Document) -> tuple[Rung, ...]:
+    """The one order of all routes and canaries: priority, then specificity, then the order in the document.
+
+    A canary without a priority of its own stands directly before its route.
+    """
+    entries: list[tuple[int, tuple[int, int, int, int], int, int, Rung]] = []
+    for index, route in enumerate(document.routes):
+        own = _rank(route, None)
+        for number, canary in enumerate(route.canaries):
+            rank = own if canary.priority is None else _rank(route, canary)
+            entries.append((*rank, index, number, Rung(index, number)))
+        entries.append((*own, index, len(route.canaries), Rung(index, None)))
+    entries.sort(key=lambda e: (-e[0], tuple(-part for part in e[1]), e[2], e[3]))
+    return tuple(entry[4] for entry in entries)
+
+
+# The one form ----------------------------------------------------------------------------------------------------------
+
+
+class Lifted(NamedTuple):
+    """A condition in its one form: hosts and path beside what is left of the tree."""
+
+    hosts: tuple[str, ...]
+    path: PathMatch | None
+    match: Match | None
+
+
+def conditions(route: Route) -> tuple[Match, ...]:
+    """All that a route asks for, as parts that must all hold."""
+    hosts = (either(tuple(Host(host=name) for name in route.hosts)),) if route.hosts else ()
+    path = (PathIs(path=route.path),) if route.path is not None else ()
+    return (*hosts, *path, *conjuncts(route.match))
+
+
+def flat(match: Match) -> Match:
+    """The same condition without an `all` in an `all`, an `any` in an `any`, a `not` of a `not`, or a group of one."""
+    if isinstance(match, AllOf):
+        return _group(AllOf, tuple(flat(part) for part in match.all))
+    if isinstance(match, AnyOf):
+        return _group(AnyOf, tuple(flat(part) for part in match.any))
+    if isinstance(match, Not):
+        inner = flat(match.none)
+        return inner.none if isinstance(inner, Not) else Not.model_validate({"not": inner})
+    return match
+
+
+def _group(kind: type[AllOf] | type[AnyOf], parts: tuple[Match, ...]) -> Match:
+    opened: list[Match] = []
+    for part in parts:
+        opened += conjuncts(part) if kind is AllOf else alternatives(part)
+    both_or_either = both if kind is AllOf else either
+    made = both_or_either(tuple(dict.fromkeys(opened)))
+    assert made is not None
+    return made
+
+
+def lift(match: Match | None) -> Lifted:
+    """Takes the first choice of hosts and the first path out of a conjunction."""
+    hosts: tuple[str, ...] = ()
+    path: PathMatch | None = None
+    rest: list[Match] = []
+    for part in conjuncts(flat(match)) if match is not None else ():
+        choice = alternatives(part)
+        if not hosts and all(isinstance(one, Host) for one in choice):
+            hosts = tuple(one.host for one in choice if isinstance(one, Host))
+        elif path is None and isinstance(part, PathIs):
+            path = part.path
+        elif part not in rest:
+            rest.append(part)
+    return Lifted(hosts, path, both(tuple(rest)))
+
+
+def lifted(route: Route) -> Route:
+    """The same route with hosts and path outside of its tree."""
+    form = lift(both(conditions(route)))
+    return route.model_copy(update={"hosts": form.hosts, "path": form.path, "match": form.match})
+
+
+def alone(route: Route, index: int) -> Route | None:
+    """A canary as a route of its own, where that means the same: it binds nobody, and no binding is asked before it."""
+    canary = route.canaries[index]
+    if canary.binds or (route.order == "binding_first" and route.sticky is not None):
+        return None
+    return route.model_copy(
+        update={
+            "name": canary_name(route, index),
+            "match": both((*conjuncts(route.match), canary.when)),
+            "priority": canary.priority,
+            "canaries": (),
+            "to": canary.to,
+            "split": (),
+            "sticky": None,
+            "order": "rules_first",
+            "weight_zero": "drop",
+            "when_down": "fail",
+        }
+    )
+
+
+def normal(document: Document) -> Document:
+    """The one form that laws compare.
+
+    Hosts and path are lifted out of every tree; a canary that means a route of its own is one; a split that one route
+    alone uses stands in that route; routes stand in their order and are numbered by it; mappings are sorted.
+    """
+    order = precedence(document)
+    numbers = {rung: len(order) - position for position, rung in enumerate(order)}
+    used = uses(document)
+    inlined: set[str] = set()
+    tcp_routes, tcp_inlined = _normal_tcp(document)
+    routes: list[Route] = []
+    for rung in order:
+        route = document.routes[rung.route]
+        if rung.canary is not None:
+            if (single := alone(route, rung.canary)) is not None:
+                routes.append(_inline(lifted(single).model_copy(update={"priority": numbers[rung]}), document, used, inlined))
+            continue
+        kept = tuple(
+            canary.model_copy(update={"when": flat(canary.when), "priority": numbers[Rung(rung.route, number)]})
+            for number, canary in enumerate(route.canaries)
+            if alone(route, number) is None
+        )
+        update = {"priority": numbers[rung], "canaries": kept, "order": route.order if kept else "rules_first"}
+        routes.append(_inline(lifted(route).model_copy(update=update), document, used, inlined))
+    return document.model_copy(
+        update={
+            "entry_points": dict(sorted(document.entry_points.items())),
+            "routes": tuple(routes),
+            "services": {name: service for name, service in sorted(document.services.items()) if name not in inlined},
+            "middlewares": dict(sorted(document.middlewares.items())),
+            "tcp_routes": tcp_routes,
+            "tcp_services": {name: service for name, service in sorted(document.tcp_services.items()) if name not in tcp_inlined},
+            "tcp_middlewares": dict(sorted(document.tcp_middlewares.items())),
+            "tls_options": dict(sorted(document.tls_options.items())),
+            "servers_transports": dict(sorted(document.servers_transports.items())),
+        }
+    )
+
+
+def uses(document: Document) -> Counter[str]:
+    """How often each service is named by routes, canaries and splits."""
+    found: Counter[str] = Counter()
+    for route in document.routes:
+        found.update(route.targets)
+    for service in document.services.values():
+        if isinstance(service, Split):
+            found.update(entry.to for entry in service.split)
+    return found
+
+
+def _inline(route: Route, document: Document, used: Counter[str], inlined: set[str]) -> Route:
+    service = document.services.get(route.to) if route.to is not None else None
+    if isinstance(service, Split) and not service.middlewares and route.to is not None and used[route.to] == 1:
+        inlined.add(route.to)
+        route = route.model_copy(
+            update={
+                "to": None,
+                "split": service.split,
+                "sticky": service.sticky,
+                "when_down": service.when_down,
+                "weight_zero": service.weight_zero,
+            }
+        )
+    if len(route.split) == 1 and route.sticky is None:
+        route = route.model_copy(update={"to": route.split[0].to, "split": ()})
+    if not route.split:
+        route = route.model_copy(update={"weight_zero": "drop", "when_down": "fail"})
+    return route
+
+
+def tcp_lifted(route: TcpRoute) -> TcpRoute:
+    """The same TCP route with its server names outside of the tree; `*` is said by saying none."""
+    own = (either(tuple(ServerNameIs(sni=name) for name in route.sni)),) if route.sni else ()
+    sni: tuple[str, ...] = ()
+    rest: list[Match] = []
+    tree = both((*own, *conjuncts(route.match)))
+    for part in conjuncts(flat(tree)) if tree is not None else ():
+        choice = alternatives(part)
+        if part == ServerNameIs(sni="*"):
+            continue
+        if not sni and all(isinstance(one, ServerNameIs) and one.sni != "*" for one in choice):
+            sni = tuple(one.sni for one in choice if isinstance(one, ServerNameIs))
+        elif part not in rest:
+            rest.append(part)
+    return route.model_copy(update={"sni": sni, "match": both(tuple(rest))})
+
+
+def tcp_precedence(routes: tuple[TcpRoute, ...]) -> tuple[int, ...]:
+    """The order of TCP routes: priority, then the kind of server name and the number of conditions, then the document."""
+
+    def rank(index: int) -> tuple[int, int, int, int]:
+        route = tcp_lifted(routes[index])
+        parts = conjuncts(route.match)
+        kind = 1 if any(isinstance(part, ServerNameRegex) for part in parts) else 0
+        if route.sni:
+            kind = 2 if any(name.startswith("*") for name in route.sni) else 3
+        return -int(route.priority or 0), -kind, -len(parts), index
+
+    return tuple(sorted(range(len(routes)), key=rank))
+
+
+def _normal_tcp(document: Document) -> tuple[tuple[TcpRoute, ...], frozenset[str]]:
+    used: Counter[str] = Counter(target for route in document.tcp_routes for target in route.targets)
+    for service in document.tcp_services.values():
+        if isinstance(service, TcpSplit):
+            used.update(entry.to for entry in service.split)
+    inlined: set[str] = set()
+    made: list[TcpRoute] = []
+    order = tcp_precedence(document.tcp_routes)
+    for position, index in enumerate(order):
+        route = tcp_lifted(document.tcp_routes[index]).model_copy(update={"priority": len(order) - position})
+        target = document.tcp_services.get(route.to) if route.to is not None else None
+        if isinstance(target, TcpSplit) and route.to is not None and used[route.to] == 1:
+            inlined.add(route.to)
+            route = route.model_copy(update={"to": None, "split": target.split})
+        if len(route.split) == 1:
+            route = route.model_copy(update={"to": route.split[0].to, "split": ()})
+        made.append(route)
+    return tuple(made), frozenset(inlined)

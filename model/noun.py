@@ -1,0 +1,221 @@
+"""The material of the nouns: one frozen base class, the kinds of text and number, and templates.
+
+A `Template` stands wherever a text or a number may stand: it is opaque, compared to the letter, and written
+`{template: "{{ .Values.domain }}"}`. It is a `str`, so that a noun need not be declared twice; what cannot deal with one
+(the decision core, most formats) has it refused before, by `features.project`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, JsonValue
+from pydantic.annotated_handlers import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import PydanticCustomError, core_schema
+
+T = TypeVar("T")
+
+
+class Noun(BaseModel):
+    """Frozen, strict, closed. `defer_build` keeps what a run does not use out of its start-up."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        defer_build=True,
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        serialize_by_alias=True,
+    )
+
+
+class Template(str):
+    """A text that some other program fills in. Never evaluated here."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Template({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Template) and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(("template", str(self)))
+
+
+class _OrTemplate:
+    """Lets a `Template`, or its written form, pass the validation of what it stands for."""
+
+    def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        def validate(value: object, inner: Callable[[object], object]) -> object:
+            if isinstance(value, Template):
+                return value
+            if isinstance(value, dict) and list(value) == ["template"] and isinstance(value["template"], str):
+                return Template(value["template"])
+            return inner(value)
+
+        return core_schema.no_info_wrap_validator_function(
+            validate,
+            handler(source),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: {"template": str(value)} if isinstance(value, Template) else value
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        plain = handler(schema)
+        template: JsonSchemaValue = {
+            "type": "object",
+            "properties": {"template": {"type": "string"}},
+            "required": ["template"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [plain, template]}
+
+
+def refuse(kind: str, message: str, **context: object) -> PydanticCustomError:
+    """An error of validation whose kind the reader turns into the code `input.<kind>`."""
+    return PydanticCustomError(f"pinfeather_{kind}", message.replace("{", "{{").replace("}", "}}"), dict(context))
+
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""The characters of an RFC 9110 token."""
+
+
+def printable(text: str) -> str:
+    """Refuses control characters, surrogates, line separators and bidirectional overrides."""
+    for character in text:
+        code = ord(character)
+        if code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or code in (0x2028, 0x2029, 0xFEFF):
+            raise refuse("value", f"a control character (U+{code:04X}) cannot stand here")
+        if character in _BIDI:
+            raise refuse("value", f"a character that turns the writing direction (U+{code:04X}) cannot stand here")
+    return text
+
+
+def _token(text: str) -> str:
+    if not text or not TOKEN.issuperset(text):
+        raise refuse("value", f"{text!r} is not a token: letters, digits and !#$%&'*+-.^_`|~ only, at least one")
+    return text
+
+
+def _name(text: str) -> str:
+    if not text or len(text) > 253 or text != text.strip():
+        raise refuse("value", "a name has 1 to 253 characters and no space at its ends")
+    if "@" in text:
+        raise refuse("value", f"{text!r}: '@' is kept for references to another provider (`name@docker`)")
+    return printable(text)
+
+
+def _reference(text: str) -> str:
+    name, at, provider = text.partition("@")
+    if at and (not provider or not TOKEN.issuperset(provider)):
+        raise refuse("value", f"{text!r} is not a reference: write `name`, or `name@provider`")
+    _name(name)
+    return text
+
+
+_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def nanoseconds(duration: str) -> int:
+    """The length of a Go duration (`1m30s`, `500ms`; Go 1.25, time/format.go, ParseDuration). Raises ValueError."""
+    rest, total = duration, Decimal(0)
+    if rest == "0":
+        return 0
+    if not rest:
+        raise ValueError(duration)
+    while rest:
+        digits = len(rest) - len(rest.lstrip("0123456789."))
+        number, rest = rest[:digits], rest[digits:]
+        unit = next((u for u in ("ns", "us", "µs", "μs", "ms", "s", "m", "h") if rest.startswith(u)), None)
+        if unit is None or number.count(".") > 1 or number.strip(".") == "" or len(number) > 18:
+            raise ValueError(duration)
+        total += Decimal(number) * _UNITS[unit]
+        rest = rest[len(unit) :]
+    return int(total)
+
+
+def seconds(duration: str) -> float:
+    """The length of a duration in seconds."""
+    return nanoseconds(duration) / 1e9
+
+
+def canonical_duration(text: str) -> str:
+    """One spelling a length: the largest of s, ms, us, ns that says it as a whole number (`1m` is `60s`)."""
+    try:
+        total = nanoseconds(text)
+    except ValueError:
+        raise refuse("value", f"{text!r} is not a duration: write a number and a unit, such as 500ms, 5s or 1m") from None
+    for unit in ("s", "ms", "us"):
+        if total % _UNITS[unit] == 0:
+            return f"{total // _UNITS[unit]}{unit}"
+    return f"{total}ns"
+
+
+def regex(pattern: str) -> str:
+    """Refuses what RE2 refuses, and `\\C`, which Go's RE2 does not know. Matching is unanchored, as in Go."""
+    import re2
+
+    if "\\C" in pattern.replace("\\\\", ""):
+        raise refuse("regex", f"the regex {pattern!r} uses \\C, which Go's RE2 refuses")
+    try:
+        compile_regex(pattern)
+    except (re2.error, UnicodeEncodeError) as problem:
+        reason = problem.args[0] if problem.args else problem
+        reason = reason.decode() if isinstance(reason, bytes) else str(reason)
+        raise refuse("regex", f"RE2 refuses the regex {pattern!r}: {reason}; look-around and backreferences do not exist") from None
+    return pattern
+
+
+def compile_regex(pattern: str) -> Callable[[str], object]:
+    """The search function of a pattern (truthy: found somewhere). Loads google-re2 at the first regex only."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    search: Callable[[str], object] = re2.compile(pattern, options=options).search
+    return search
+
+
+def _integer(value: object) -> object:
+    if isinstance(value, bool):
+        raise refuse("value", "a number is wanted here, not true or false")
+    return value
+
+
+OrTemplate = _OrTemplate()
+Text = Annotated[str, AfterValidator(printable), OrTemplate]
+FreeText = Annotated[str, OrTemplate]
+Name = Annotated[str, AfterValidator(_name)]
+Token = Annotated[str, AfterValidator(_token), OrTemplate]
+Reference = Annotated[str, AfterValidator(_reference), OrTemplate]
+"""`name` of this document, or `name@provider`: something another provider of the same proxy holds."""
+Regex = Annotated[str, AfterValidator(regex), OrTemplate]
+Duration = Annotated[str, AfterValidator(canonical_duration), OrTemplate]
+if TYPE_CHECKING:
+    Number = int | Template
+    Weight = int | Template
+    Port = int | Template
+else:  # pydantic is told of the number alone: `OrTemplate` lets the template pass before
+    Number = Annotated[int, BeforeValidator(_integer), OrTemplate]
+    Weight = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_integer), OrTemplate]
+    Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_integer), OrTemplate]
+Many = Annotated[tuple[T, ...], Field(strict=False)]
+"""A list in the text, a tuple in the model."""
+Tree = JsonValue
+"""A value carried to the letter: what JSON can say."""
+
+
+def external(reference: str) -> bool:
+    """Whether a reference points into another provider."""
+    return "@" in reference

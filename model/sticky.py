@@ -1,0 +1,84 @@
+"""Stickiness: the cookie that pins a client to a variant or a server, and, for TCP, the table of source addresses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pinfeather.model.noun import Duration, Noun, Number, OrTemplate, Template, Text, Token, refuse
+
+SameSite = Literal["none", "lax", "strict"]
+
+
+def _attribute(text: str) -> str:
+    if ";" in text:
+        raise refuse("cookie", f"a cookie attribute ends at ';': {text!r}")
+    return text
+
+
+Attribute = Annotated[Text, AfterValidator(_attribute), OrTemplate]
+
+
+class Cookie(Noun):
+    """A cookie that the proxy sets. Every attribute has three states: absent is not false.
+
+    What a browser refuses cannot be built (draft-ietf-httpbis-rfc6265bis, 5.7): `SameSite=None` without `Secure`,
+    `__Secure-` without `Secure`, `__Host-` with a domain or another path than `/`, a name that is no token.
+    """
+
+    name: Token
+    max_age: Number | None = None
+    """Seconds; absent is a session cookie, below 0 deletes."""
+    secure: bool | None = None
+    http_only: bool | None = None
+    same_site: SameSite | None = None
+    path: Attribute | None = None
+    """Absent: the dialect's default, `/` nearly everywhere."""
+    domain: Attribute | None = None
+    """Absent is host-only, which no value of Domain says."""
+
+    @model_validator(mode="after")
+    def _browsers_take_it(self) -> Cookie:
+        if problem := refused_by_browsers(self):
+            raise refuse("cookie", problem)
+        return self
+
+
+def refused_by_browsers(cookie: Cookie) -> str | None:
+    """Why no browser would store the cookie, or None."""
+    name = cookie.name.lower()
+    if cookie.same_site == "none" and not cookie.secure:
+        return f"browsers refuse the cookie {cookie.name!r}: SameSite=None needs Secure; say `secure: true`"
+    if name.startswith(("__secure-", "__host-", "__http-")) and not cookie.secure:
+        return f"browsers refuse the cookie {cookie.name!r}: its prefix needs Secure; say `secure: true`"
+    if name.startswith("__host-") and (cookie.domain is not None or cookie.path not in (None, "/")):
+        return f"browsers refuse the cookie {cookie.name!r}: __Host- allows no domain and no path but `/`"
+    if name.startswith(("__http-", "__host-http-")) and not cookie.http_only:
+        return f"browsers refuse the cookie {cookie.name!r}: its prefix needs HttpOnly; say `http_only: true`"
+    if isinstance(cookie.path, str) and not isinstance(cookie.path, Template) and cookie.path and cookie.path[0] != "/":
+        return f"browsers ignore the path {cookie.path!r} of the cookie {cookie.name!r}: it must begin with '/'"
+    if len(cookie.name) > 1024:
+        return "browsers refuse a cookie whose name and value are longer than 4096 bytes: take a short name"
+    return None
+
+
+class SourceAddress(Noun):
+    """TCP: a table from client address to server."""
+
+    size: Annotated[int, Field(ge=1)] | None = None
+    """Entries."""
+    lifetime: Duration | None = None
+
+
+class Sticky(Noun):
+    """Exactly one of the two."""
+
+    cookie: Cookie | None = None
+    source_address: SourceAddress | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Sticky:
+        if (self.cookie is None) == (self.source_address is None):
+            raise refuse("value", "sticky needs exactly one of `cookie` and `source_address`")
+        return self
