@@ -1,0 +1,113 @@
+"""What every reader of this package hands on: plain values, and where each of them stands in its file.
+
+Values and marks are kept apart, so that a value is nothing but `dict`, `list` and scalars. Trees are not to be changed:
+a YAML alias shares the value of its anchor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+from pinfeather.model.diagnostics import Diagnostic, Path, Severity, Span
+
+Tree: TypeAlias = "bool | int | float | str | list[Tree] | dict[str, Tree] | None"
+
+Mark: TypeAlias = "tuple[int, int, int, int, Sequence[Mark]]"
+"""Line, column, end line, end column, all from 0 and from the start of the document's text; then the marks of what is
+inside: of a list each element, of a mapping each key and each value in turn, in the order of the value. A plain tuple,
+because one is made for every scalar of a file."""
+
+NOWHERE: Mark = (0, 0, 0, 0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one input may cost. All but `stream_bytes` and `documents` count for one YAML document, or one TOML file."""
+
+    document_bytes: int = 1 << 20
+    stream_bytes: int = 64 << 20
+    documents: int = 100_000
+    events: int = 200_000
+    depth: int = 64
+    aliases: int = 1_000
+    alias_nodes: int = 100_000  # what the aliases stand for, written out
+    merged_pairs: int = 10_000  # what `<<` copies
+    digits: int = 18  # of a whole number: what every reader can hold
+    findings: int = 100  # a document with more faults than that is not worth the screen
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One document as it was read. With an error in `diagnostics`, `value` may lack what the error is about."""
+
+    value: Tree
+    mark: Mark
+    file: str
+    diagnostics: tuple[Diagnostic, ...] = ()
+    first_line: int = 1  # the line of `file` that the marks count from
+    text: str = field(default="", repr=False)
+    """The document's own text, separators included: the texts of a stream put together are the stream."""
+
+    @property
+    def broken(self) -> bool:
+        return any(d.severity is Severity.ERROR for d in self.diagnostics)
+
+    def span(self, mark: Mark) -> Span:
+        line, column, end_line, end_column, _ = mark
+        first = self.first_line
+        return Span(self.file, line + first, column + 1, end_line + first, end_column + 1)
+
+    @cached_property
+    def spans(self) -> Mapping[Path, Span]:
+        """Where every value stands; `()` is the whole document. Made on first use."""
+        return {path: self.span(mark) for path, _, mark in walk(self.value, self.mark)}
+
+    @cached_property
+    def key_spans(self) -> Mapping[Path, Span]:
+        """Where the key of every mapping entry stands, by the path of the entry. Made on first use."""
+        return {path: self.span(key) for path, key, _ in walk(self.value, self.mark) if key is not None}
+
+
+def entries(value: dict[str, Tree], mark: Mark) -> Iterator[tuple[str, Tree, Mark, Mark]]:
+    """Key, value, mark of the key, mark of the value, in order. Where no marks were kept, the mapping's own."""
+    inner = mark[4]
+    if len(inner) != 2 * len(value):
+        yield from ((key, child, mark, mark) for key, child in value.items())
+        return
+    for index, (key, child) in enumerate(value.items()):
+        yield key, child, inner[2 * index], inner[2 * index + 1]
+
+
+def elements(value: list[Tree], mark: Mark) -> Iterator[tuple[Tree, Mark]]:
+    inner = mark[4] if len(mark[4]) == len(value) else [mark] * len(value)
+    return zip(value, inner, strict=True)
+
+
+def walk(value: Tree, mark: Mark, path: Path = ()) -> Iterator[tuple[Path, Mark | None, Mark]]:
+    """Every value with its path, the mark of its key if it is a mapping entry, and its own mark; outer ones first."""
+    stack: list[tuple[Path, Mark | None, Mark, Tree]] = [(path, None, mark, value)]
+    while stack:
+        here, key_mark, own, tree = stack.pop()
+        yield here, key_mark, own
+        if isinstance(tree, dict):
+            stack += [((*here, k), km, m, v) for k, v, km, m in reversed(list(entries(tree, own)))]
+        elif isinstance(tree, list):
+            found = list(elements(tree, own))
+            stack += [((*here, i), None, *found[i][::-1]) for i in reversed(range(len(found)))]
+
+
+def kind(value: Tree) -> str:
+    """What a person calls this kind of value."""
+    return _KINDS.get(type(value), "a text")
+
+
+_KINDS: Mapping[type, str] = {
+    type(None): "nothing", bool: "true or false", int: "a whole number", float: "a number with a fraction", str: "a text",
+    list: "a list", dict: "a mapping",
+}  # fmt: skip

@@ -1,0 +1,133 @@
+"""What a format is: one module, two pure functions and a table, held in one `Translator` value.
+
+`parse` reads text into a document; `emit` writes a document of which `features.project` has taken out what the format's
+`supports` table cannot say. Both are pure: same input, same output; no files, sockets, clock or environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+
+from pinfeather.model.diagnostics import Diagnostic, Path, Span
+from pinfeather.model.document import Document
+from pinfeather.model.features import Feature, Support
+from pinfeather.model.noun import Tree
+
+
+class Options(BaseModel):
+    """What a format can be asked for. Command-line flags and stack configuration are made from the fields.
+
+    A field is a text, a bool or a Literal, has a default, and a docstring that is its help.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+
+
+O = TypeVar("O", bound=Options)  # noqa: E741 - an options class, as in the design
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One input: the name that messages use (a path, or `<stdin>`), and its bytes or text."""
+
+    name: str
+    text: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Everything that one `parse` reads: one file, or the files of one folder, in their order."""
+
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What was read: the document (None where it could not be built), what there is to say, and where each value stood."""
+
+    document: Document | None
+    diagnostics: tuple[Diagnostic, ...] = ()
+    spans: Mapping[Path, Span] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A whole file of the target. `name` has no folder."""
+
+    name: str
+    text: str
+    language: Literal["yaml", "toml", "json", "text"] = "yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesObject:
+    """An object to be applied as it stands."""
+
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesPatch:
+    """Named fields of an object that others own."""
+
+    tree: Tree
+
+
+Artifact = TextFile | KubernetesObject | KubernetesPatch
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What was written, in the order in which it is to be applied."""
+
+    artifacts: tuple[Artifact, ...]
+
+    def source(self) -> Source:
+        """The same text as an input, for reading back."""
+        return Source(tuple(File(part.name, part.text) for part in self.artifacts if isinstance(part, TextFile)))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The cookie value that the target uses, where it can be known.
+
+    `variants` and `servers`: (service, child name or server key) -> value.
+    """
+
+    variants: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    servers: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Translator(Generic[O]):
+    """A format. `doc` is its user documentation: the docstring of its module."""
+
+    name: str
+    doc: str
+    options: type[O]
+    supports: Callable[[O], Mapping[Feature, Support]]
+    parse: Callable[[Source, O], Parsed]
+    emit: Callable[[Document, O], Emitted]
+    recognise: Callable[[File], bool]
+    """Whether a file looks like this format. Cheap, and never raises."""
+    identity: Callable[[Document, O], Identity] = lambda _document, _options: Identity()
+
+
+AnyTranslator = Translator[Any]
+"""A translator whose options are its own business: they are made by its own `options` class."""
+
+GROUP = "pinfeather.translators"
+"""The entry point group in which other distributions announce a module with the hook below."""
+
+hookspec = pluggy.HookspecMarker("pinfeather")
+hookimpl = pluggy.HookimplMarker("pinfeather")
+
+
+@hookspec
+def pinfeather_translators() -> list[AnyTranslator]:  # type: ignore[empty-body]
+    """The translators that a plugin brings."""
