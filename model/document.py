@@ -86,9 +86,8 @@ def problems(document: Document) -> Iterator[Diagnostic]:
 
 
 def _names(document: Document) -> Iterator[Diagnostic]:
-    sections: tuple[tuple[str, tuple[Route, ...] | tuple[TcpRoute, ...]], ...]
-    sections = (("routes", document.routes), ("tcp_routes", document.tcp_routes))
-    for key, routes in sections:
+    sections: dict[str, tuple[Route | TcpRoute, ...]] = {"routes": document.routes, "tcp_routes": document.tcp_routes}
+    for key, routes in sections.items():
         seen: dict[str, Path] = {}
         for index, route in enumerate(routes):
             names: list[tuple[str, Path]] = [(route.name, (key, index, "name"))]

@@ -196,30 +196,30 @@ LEAVES: dict[str, type[Noun]] = {
     "alpn": Alpn,
 }
 KEYS = ("all", "any", "not", *LEAVES)
-_TAGS: dict[type[object], str] = {AllOf: "all", AnyOf: "any", Not: "not", **{noun: key for key, noun in LEAVES.items()}}
+_TAGS: dict[type[object], str] = {AllOf: "<all>", AnyOf: "<any>", Not: "<not>", **{noun: f"<{key}>" for key, noun in LEAVES.items()}}
 
 
 def _kind(value: object) -> str | None:
     if isinstance(value, dict):
-        return next((key for key in value if key in KEYS), None)
+        return next((f"<{key}>" for key in value if key in KEYS), None)
     return _TAGS.get(type(value))
 
 
 Match = Annotated[
-    Annotated[AllOf, Tag("all")]
-    | Annotated[AnyOf, Tag("any")]
-    | Annotated[Not, Tag("not")]
-    | Annotated[Host, Tag("host")]
-    | Annotated[HostRegex, Tag("host_regex")]
-    | Annotated[PathIs, Tag("path")]
-    | Annotated[Method, Tag("method")]
-    | Annotated[Header, Tag("header")]
-    | Annotated[Cookie, Tag("cookie")]
-    | Annotated[Query, Tag("query")]
-    | Annotated[ClientIP, Tag("client_ip")]
-    | Annotated[ServerNameIs, Tag("sni")]
-    | Annotated[ServerNameRegex, Tag("sni_regex")]
-    | Annotated[Alpn, Tag("alpn")],
+    Annotated[AllOf, Tag("<all>")]
+    | Annotated[AnyOf, Tag("<any>")]
+    | Annotated[Not, Tag("<not>")]
+    | Annotated[Host, Tag("<host>")]
+    | Annotated[HostRegex, Tag("<host_regex>")]
+    | Annotated[PathIs, Tag("<path>")]
+    | Annotated[Method, Tag("<method>")]
+    | Annotated[Header, Tag("<header>")]
+    | Annotated[Cookie, Tag("<cookie>")]
+    | Annotated[Query, Tag("<query>")]
+    | Annotated[ClientIP, Tag("<client_ip>")]
+    | Annotated[ServerNameIs, Tag("<sni>")]
+    | Annotated[ServerNameRegex, Tag("<sni_regex>")]
+    | Annotated[Alpn, Tag("<alpn>")],
     Discriminator(
         _kind,
         custom_error_type="pinfeather_match",

@@ -155,11 +155,11 @@ def check_weights(entries: tuple[SplitEntry, ...]) -> None:
 
 def _kind(value: object) -> str:
     if isinstance(value, dict):
-        return "split" if "split" in value else "servers"
-    return "split" if isinstance(value, Split) else "servers"
+        return "<split>" if "split" in value else "<servers>"
+    return "<split>" if isinstance(value, Split) else "<servers>"
 
 
-Service = Annotated[Annotated[LoadBalancer, Tag("servers")] | Annotated[Split, Tag("split")], Discriminator(_kind)]
+Service = Annotated[Annotated[LoadBalancer, Tag("<servers>")] | Annotated[Split, Tag("<split>")], Discriminator(_kind)]
 
 
 class TcpServer(Noun):
@@ -210,8 +210,8 @@ class TcpSplit(Noun):
 
 def _tcp_kind(value: object) -> str:
     if isinstance(value, dict):
-        return "split" if "split" in value else "servers"
-    return "split" if isinstance(value, TcpSplit) else "servers"
+        return "<split>" if "split" in value else "<servers>"
+    return "<split>" if isinstance(value, TcpSplit) else "<servers>"
 
 
-TcpService = Annotated[Annotated[TcpLoadBalancer, Tag("servers")] | Annotated[TcpSplit, Tag("split")], Discriminator(_tcp_kind)]
+TcpService = Annotated[Annotated[TcpLoadBalancer, Tag("<servers>")] | Annotated[TcpSplit, Tag("<split>")], Discriminator(_tcp_kind)]

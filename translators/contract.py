@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-import pluggy
 from pydantic import BaseModel, ConfigDict
 
 from pinfeather.model.diagnostics import Diagnostic, Path, Span
@@ -122,12 +121,4 @@ AnyTranslator = Translator[Any]
 """A translator whose options are its own business: they are made by its own `options` class."""
 
 GROUP = "pinfeather.translators"
-"""The entry point group in which other distributions announce a module with the hook below."""
-
-hookspec = pluggy.HookspecMarker("pinfeather")
-hookimpl = pluggy.HookimplMarker("pinfeather")
-
-
-@hookspec
-def pinfeather_translators() -> list[AnyTranslator]:  # type: ignore[empty-body]
-    """The translators that a plugin brings."""
+"""The entry point group in which other distributions announce a module with the hook of `hook.py`."""

@@ -11,6 +11,7 @@ their own because Traefik refuses an empty argument: a header whose value is emp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from pydantic import ValidationError
 
@@ -40,7 +41,6 @@ from pinfeather.model.match import (
     conjuncts,
 )
 from pinfeather.model.noun import Template
-from pinfeather.translators._syntax.go_template import escape_actions, first_action, has_action, unescape_actions
 from pinfeather.translators._syntax.go_text import LiteralError, quote_go, unquote_go
 from pinfeather.translators._syntax.rule_cookie import cookie_regex_fits, read_pattern, write_regex, write_value
 from pinfeather.translators._syntax.rule_grammar import DEPTH, LENGTH, Argument, Call, Negation, Node, RuleError, read
@@ -72,14 +72,14 @@ def _ascii(text: str) -> str:
     return text
 
 
-def _network(text: str) -> str:
+def read_network(text: str) -> str:
     _, slash, bits = text.partition("/")
     if "%" in text or (slash and not (bits.isascii() and bits.isdigit())):
         raise ValueError(f"{text!r} is neither an IP address nor a network such as 10.0.0.0/8")
     return text
 
 
-def _alpn(text: str) -> str:
+def read_alpn(text: str) -> str:
     if text == _ACME:
         raise ValueError(f"Traefik keeps the protocol {_ACME!r} for itself")
     return text
@@ -89,10 +89,11 @@ def _regex(text: str) -> str:
     return "" if text == _EMPTY_REGEX else text
 
 
-def _header_regex(name: str, regex: str) -> Match:
+def read_header_regex(name: str, regex: str) -> Match:
     """The condition that a regex on a header is: on a cookie, or on the header."""
     if name.lower() == "cookie" and (pattern := read_pattern(regex)) is not None:
-        return Cookie(cookie=CookieMatch(name=pattern.name, value=pattern.value, regex=pattern.regex))
+        with suppress(ValidationError):  # a value that no cookie of the model has: it stays a regex
+            return Cookie(cookie=CookieMatch(name=pattern.name, value=pattern.value, regex=pattern.regex))
     if regex == _EMPTY_VALUE:
         return Header(header=HeaderMatch(name=name, value=""))
     return Header(header=HeaderMatch(name=name, regex=_regex(regex)))
@@ -114,16 +115,16 @@ _HTTP: Matchers = {
     "PathRegexp": ((1,), lambda a: PathIs(path=PathMatch(regex=_regex(a[0])))),
     "Method": ((1,), lambda a: Method(method=a[0])),
     "Header": ((2,), lambda a: Header(header=HeaderMatch(name=a[0], value=a[1]))),
-    "HeaderRegexp": ((2,), lambda a: _header_regex(a[0], a[1])),
+    "HeaderRegexp": ((2,), lambda a: read_header_regex(a[0], a[1])),
     "Query": ((1, 2), _query),
     "QueryRegexp": ((1, 2), _query_regex),
-    "ClientIP": ((1,), lambda a: ClientIP(client_ip=_network(a[0]))),
+    "ClientIP": ((1,), lambda a: ClientIP(client_ip=read_network(a[0]))),
 }
 _TCP: Matchers = {
     "HostSNI": ((1,), lambda a: ServerNameIs(sni=a[0])),
     "HostSNIRegexp": ((1,), lambda a: ServerNameRegex(sni_regex=_ascii(_regex(a[0])))),
-    "ClientIP": ((1,), lambda a: ClientIP(client_ip=_network(a[0]))),
-    "ALPN": ((1,), lambda a: Alpn(alpn=_alpn(a[0]))),
+    "ClientIP": ((1,), lambda a: ClientIP(client_ip=read_network(a[0]))),
+    "ALPN": ((1,), lambda a: Alpn(alpn=read_alpn(a[0]))),
 }
 _V2_NAMES = {"Headers": "Header", "HeadersRegexp": "HeaderRegexp", "HostHeader": "Host"}
 
@@ -361,7 +362,7 @@ def flat(match: Match) -> Match:
 
 def _folded(leaf: Leaf) -> Match:
     if isinstance(leaf, Header) and (regex := leaf.header.regex) is not None and not isinstance(regex, Template):
-        return leaf if isinstance(leaf.header.name, Template) else _header_regex(leaf.header.name, regex)
+        return leaf if isinstance(leaf.header.name, Template) else read_header_regex(leaf.header.name, regex)
     if isinstance(leaf, HostRegex) and leaf.host_regex == _EMPTY_REGEX:
         return HostRegex(host_regex="")
     if isinstance(leaf, ServerNameRegex) and leaf.sni_regex == _EMPTY_REGEX:
@@ -393,7 +394,6 @@ def tcp_rule_length(text: str) -> int:
 
 
 __all__ = [
-    "DEPTH", "LENGTH", "LiteralError", "RuleError", "Unsayable", "cookie_regex_fits", "escape_actions", "first_action", "flat",
-    "has_action", "parse_http", "parse_tcp", "print_http", "print_tcp", "quote_go", "rule_length", "tcp_rule_length",
-    "unescape_actions", "unquote_go", "why_not_http", "why_not_tcp",
+    "DEPTH", "LENGTH", "LiteralError", "RuleError", "Unsayable", "cookie_regex_fits", "flat", "parse_http", "parse_tcp",
+    "print_http", "print_tcp", "quote_go", "rule_length", "tcp_rule_length", "unquote_go", "why_not_http", "why_not_tcp",
 ]  # fmt: skip

@@ -115,10 +115,10 @@ def _anchored(regex: str) -> tuple[bool, list[str], bool] | None:
         return None
     depth = 0
     for atom in atoms:
-        depth += (atom[0] == "(") - (atom == ")")
-        if atom == "|" and depth == 0 and (start or ended):
+        depth += (atom[0] == "(" and atom != "(?i)") - (atom == ")")
+        if depth < 0 or (atom == "|" and depth == 0 and (start or ended)):
             return None
-    return start, atoms, ended
+    return (start, atoms, ended) if depth == 0 else None
 
 
 def _trailing_backslashes(text: str) -> int:

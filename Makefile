@@ -1,0 +1,48 @@
+# What a person does with this checkout. Every target sets up first; a set-up that has nothing to do takes milliseconds.
+PYTHON ?= python3
+STACK ?= dev
+RUN = .venv/bin/python
+
+.PHONY: help setup setup-dev up preview down test check bench accept lock
+
+help:
+	@echo 'make up       deploy the stack $(STACK) and check what runs (again: only what changed)'
+	@echo 'make preview  what `make up` would change'
+	@echo 'make down     end and delete all of it'
+	@echo 'make setup    .venv and the Pulumi engine (`up` and `test` call it)'
+	@echo 'make test     the tests; ARGS="-k cookie" is passed on'
+	@echo 'make check    types, lint, format, imports'
+	@echo 'make bench    the figures of bench/README.md'
+	@echo 'make accept   write the golden texts of tests/cases/ again'
+	@echo 'make lock     write requirements.txt and requirements/dev.txt again (needs pip-tools)'
+	@echo
+	@echo 'STACK=vm names another stack of stacks/; PYTHON=python3.12 another Python (3.11 or newer).'
+
+setup:
+	@$(PYTHON) tools/setup.py
+
+setup-dev:
+	@$(PYTHON) tools/setup.py --dev
+
+up preview down: setup
+	@$(RUN) -m tools.stack $@ --stack $(STACK)
+
+test: setup-dev
+	@$(RUN) -m pytest $(ARGS)
+
+check:
+	@$(PYTHON) tools/setup.py --dev --with ''
+	$(RUN) -m mypy
+	$(RUN) -m mypy tools
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	.venv/bin/lint-imports
+
+bench: setup-dev
+	@$(RUN) -m bench $(ARGS)
+
+accept: setup-dev
+	@$(RUN) -m pytest tests --accept $(ARGS)
+
+lock: setup-dev
+	@$(RUN) tools/lock.py $(ARGS)

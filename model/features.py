@@ -1,0 +1,391 @@
+"""Everything that a document can use, as one closed table: what it is called, where it stands, and how it is taken out.
+
+A format says which of these it can say (`Support`); `project.py` takes out the rest, so that no format has an `if` about
+losses and none can forget one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+from pinfeather.model import match as m
+from pinfeather.model.canary import Canary, SplitEntry
+from pinfeather.model.diagnostics import Path
+from pinfeather.model.document import Document
+from pinfeather.model.middlewares import KINDS, Middleware
+from pinfeather.model.noun import Noun, Template, external
+from pinfeather.model.routes import Metadata, Route, TcpRoute, Tls
+from pinfeather.model.services import HealthCheck, LoadBalancer, Server, Split, TcpLoadBalancer, TcpServer, TcpSplit
+from pinfeather.model.sticky import Cookie
+
+
+class Feature(StrEnum):
+    """The name is the second half of a code: `loss.<feature>`, `carried.<feature>`, `near.<feature>`."""
+
+    HOST = "match.host"
+    HOST_WILDCARD = "match.host-wildcard"
+    HOST_REGEX = "match.host-regex"
+    PATH_EXACT = "match.path-exact"
+    PATH_PREFIX = "match.path-prefix"
+    PATH_REGEX = "match.path-regex"
+    METHOD = "match.method"
+    HEADER = "match.header"
+    HEADER_REGEX = "match.header-regex"
+    COOKIE = "match.cookie"
+    COOKIE_REGEX = "match.cookie-regex"
+    QUERY = "match.query"
+    QUERY_REGEX = "match.query-regex"
+    CLIENT_IP = "match.client-ip"
+    ANY = "match.any"
+    NOT = "match.not"
+    PRIORITY = "priority"
+    CANARY = "canary"
+    CANARY_PRIORITY = "canary.priority"
+    CANARY_BINDS = "canary.binds"
+    SPLIT = "split"
+    SPLIT_NESTED = "split.nested"
+    SPLIT_SERVICE = "split.service"
+    SPLIT_UNBOUND = "split.unbound"
+    BINDING_FIRST = "order.binding-first"
+    WEIGHT_ZERO_KEEP = "weight-zero.keep"
+    WHEN_DOWN_REDRAW = "when-down.redraw"
+    STICKY_VARIANT = "sticky.variant"
+    STICKY_SERVER = "sticky.server"
+    STICKY_SOURCE = "sticky.source-address"
+    COOKIE_MAX_AGE = "cookie.max-age"
+    COOKIE_SECURE = "cookie.secure"
+    COOKIE_HTTP_ONLY = "cookie.http-only"
+    COOKIE_SAME_SITE = "cookie.same-site"
+    COOKIE_PATH = "cookie.path"
+    COOKIE_DOMAIN = "cookie.domain"
+    SERVICE_ALONE = "service.alone"
+    SERVERS_NONE = "servers.none"
+    SERVER_URL = "server.url"
+    SERVER_KUBERNETES = "server.kubernetes"
+    SERVER_CONTAINER = "server.container"
+    SERVER_WEIGHT = "server.weight"
+    PRESERVE_PATH = "server.preserve-path"
+    HEALTH_CHECK = "health-check"
+    HEALTH_CHECK_DETAIL = "health-check.detail"
+    PASSIVE_HEALTH_CHECK = "passive-health-check"
+    STRATEGY = "strategy"
+    PASS_HOST = "pass-host-header"  # noqa: S105 - no password
+    FLUSH_INTERVAL = "flush-interval"
+    SERVERS_TRANSPORT = "servers-transport"
+    SERVICE_MIDDLEWARES = "service.middlewares"
+    REDIRECT_SCHEME = "middleware.redirect-scheme"
+    REDIRECT_REGEX = "middleware.redirect-regex"
+    STRIP_PREFIX = "middleware.strip-prefix"
+    ADD_PREFIX = "middleware.add-prefix"
+    REPLACE_PATH = "middleware.replace-path"
+    REPLACE_PATH_REGEX = "middleware.replace-path-regex"
+    HEADERS = "middleware.headers"
+    BASIC_AUTH = "middleware.basic-auth"
+    FORWARD_AUTH = "middleware.forward-auth"
+    IP_ALLOW_LIST = "middleware.ip-allow-list"
+    RATE_LIMIT = "middleware.rate-limit"
+    COMPRESS = "middleware.compress"
+    RETRY = "middleware.retry"
+    CHAIN = "middleware.chain"
+    OTHER = "middleware.other"
+    ENTRY_POINTS = "entry-points"
+    PORTS = "ports"
+    TLS = "tls"
+    TLS_OFF = "tls.off"
+    TLS_OPTIONS = "tls.options"
+    TLS_RESOLVER = "tls.resolver"
+    TLS_DOMAINS = "tls.domains"
+    OBSERVABILITY = "observability"
+    NAMESPACE = "namespace"
+    OBJECT_NAME = "object-name"
+    LABELS = "labels"
+    ANNOTATIONS = "annotations"
+    TCP = "tcp"
+    TCP_SNI = "tcp.sni"
+    TCP_SNI_REGEX = "tcp.sni-regex"
+    TCP_ALPN = "tcp.alpn"
+    TCP_SPLIT = "tcp.split"
+    TCP_SERVER_TLS = "tcp.server-tls"
+    TCP_PROXY_PROTOCOL = "tcp.proxy-protocol"
+    TCP_PASSTHROUGH = "tcp.passthrough"
+    TCP_MIDDLEWARES = "tcp.middlewares"
+    EXTERNAL = "external-reference"
+    TEMPLATE = "template"
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The format says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The format says it, and behaves a little differently: one sentence."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The format has no word for it. `instead`: what happens, where the table's own sentence does not fit."""
+
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """It depends on the place: `check(document, path)` answers with one of the other three."""
+
+    check: Callable[[Document, Path], Full | Near | Nothing]
+    sentence: str = ""
+    """For the support table."""
+
+
+Support = Full | Near | Nothing | When
+FULL = Full()
+NONE = Nothing()
+
+
+class Take(Enum):
+    """How a feature is taken out. What narrows or protects is never taken out alone: its route goes."""
+
+    FIELD = auto()  # back to its default
+    CONDITION = auto()  # the canary around it, else the route
+    DEMAND = auto()  # a demand (TLS, entry points): its route
+    SERVICE = auto()  # the service, and all that leads there
+    MIDDLEWARE = auto()  # the middleware, and every route through it
+    REFERENCE = auto()  # the route, service or middleware that names it
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One place kind of a feature: a noun, the field (None: the noun itself), and whether it is in use there."""
+
+    feature: Feature
+    noun: type[Noun]
+    field: str | None
+    take: Take
+    instead: str = ""
+    used: Callable[[Noun, Document], bool] | None = None
+    carried: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A feature in use."""
+
+    row: Row
+    path: Path
+    noun: Noun
+
+
+def _leaf(name: str, part: str) -> Callable[[Noun, Document], bool]:
+    def used(found: Noun, _document: Document) -> bool:
+        return getattr(getattr(found, name), part) is not None
+
+    return used
+
+
+def _hosts(wildcard: bool) -> Callable[[Noun, Document], bool]:
+    def used(route: Noun, _document: Document) -> bool:
+        assert isinstance(route, Route)
+        return any(host.startswith("*") is wildcard for host in route.hosts)
+
+    return used
+
+
+def _host(wildcard: bool) -> Callable[[Noun, Document], bool]:
+    return lambda leaf, _document: isinstance(leaf, m.Host) and leaf.host.startswith("*") is wildcard
+
+
+def _sticky(cookie: bool) -> Callable[[Noun, Document], bool]:
+    def used(service: Noun, _document: Document) -> bool:
+        sticky = service.sticky if isinstance(service, LoadBalancer | TcpLoadBalancer) else None
+        return sticky is not None and (sticky.cookie is not None) is cookie
+
+    return used
+
+
+def _nested(entry: Noun, document: Document) -> bool:
+    return isinstance(entry, SplitEntry) and isinstance(document.services.get(entry.to), Split)
+
+
+def _kind(kind: str) -> Callable[[Noun, Document], bool]:
+    return lambda middleware, _document: isinstance(middleware, Middleware) and middleware.kind == kind
+
+
+_D = "the route is left out"
+_FIELDS: tuple[tuple[Feature, type[Noun], str, Take, str], ...] = (
+    (Feature.PRIORITY, Route, "priority", Take.FIELD, "the target's own order decides"),
+    (Feature.PRIORITY, TcpRoute, "priority", Take.FIELD, "the target's own order decides"),
+    (Feature.CANARY_PRIORITY, Canary, "priority", Take.FIELD, "the canary stands directly before its route"),
+    (Feature.CANARY_BINDS, Canary, "binds", Take.FIELD, "the canary does not set the variant cookie"),
+    (Feature.SPLIT, Route, "split", Take.CONDITION, _D),
+    (Feature.TCP_SPLIT, TcpRoute, "split", Take.CONDITION, _D),
+    (Feature.STICKY_VARIANT, Route, "sticky", Take.FIELD, "clients are drawn anew at each request"),
+    (Feature.STICKY_VARIANT, Split, "sticky", Take.FIELD, "clients are drawn anew at each request"),
+    (Feature.COOKIE_MAX_AGE, Cookie, "max_age", Take.FIELD, "the cookie ends with the browser's session"),
+    (Feature.COOKIE_SECURE, Cookie, "secure", Take.FIELD, "the target's default holds"),
+    (Feature.COOKIE_HTTP_ONLY, Cookie, "http_only", Take.FIELD, "the target's default holds"),
+    (Feature.COOKIE_SAME_SITE, Cookie, "same_site", Take.FIELD, "the attribute is not sent"),
+    (Feature.COOKIE_PATH, Cookie, "path", Take.FIELD, "the cookie holds for `/`"),
+    (Feature.COOKIE_DOMAIN, Cookie, "domain", Take.FIELD, "the cookie is host-only"),
+    (Feature.SERVER_URL, Server, "url", Take.SERVICE, ""),
+    (Feature.SERVER_KUBERNETES, Server, "kubernetes", Take.SERVICE, ""),
+    (Feature.SERVER_CONTAINER, Server, "container", Take.SERVICE, ""),
+    (Feature.SERVER_KUBERNETES, TcpServer, "kubernetes", Take.SERVICE, ""),
+    (Feature.SERVER_CONTAINER, TcpServer, "container", Take.SERVICE, ""),
+    (Feature.SERVER_WEIGHT, Server, "weight", Take.FIELD, "every server gets the same share"),
+    (Feature.PRESERVE_PATH, Server, "preserve_path", Take.FIELD, "the target's default holds"),
+    (Feature.HEALTH_CHECK, LoadBalancer, "health_check", Take.FIELD, "a dead server keeps its clients"),
+    *(
+        (Feature.HEALTH_CHECK_DETAIL, HealthCheck, name, Take.FIELD, "the target's default holds")
+        for name in ("unhealthy_interval", "method", "status", "port", "scheme", "hostname", "mode", "follow_redirects", "headers")
+    ),
+    (Feature.PASSIVE_HEALTH_CHECK, LoadBalancer, "passive_health_check", Take.FIELD, "failing servers stay in"),
+    (Feature.STRATEGY, LoadBalancer, "strategy", Take.FIELD, "servers are drawn by weight"),
+    (Feature.PASS_HOST, LoadBalancer, "pass_host_header", Take.FIELD, "the target's default holds"),
+    (Feature.FLUSH_INTERVAL, LoadBalancer, "flush_interval", Take.FIELD, "the target's default holds"),
+    (Feature.SERVERS_TRANSPORT, LoadBalancer, "servers_transport", Take.SERVICE, ""),
+    (Feature.SERVICE_MIDDLEWARES, LoadBalancer, "middlewares", Take.SERVICE, ""),
+    (Feature.SERVICE_MIDDLEWARES, Split, "middlewares", Take.SERVICE, ""),
+    (Feature.ENTRY_POINTS, Route, "entry_points", Take.DEMAND, _D),
+    (Feature.ENTRY_POINTS, TcpRoute, "entry_points", Take.DEMAND, _D),
+    (Feature.TLS_OPTIONS, Tls, "options", Take.DEMAND, _D),
+    (Feature.TLS_RESOLVER, Tls, "resolver", Take.FIELD, "no certificate is asked for"),
+    (Feature.TLS_DOMAINS, Tls, "domains", Take.FIELD, "certificates are asked for by host"),
+    (Feature.TCP_PASSTHROUGH, Tls, "passthrough", Take.DEMAND, _D),
+    (Feature.TCP_SNI, TcpRoute, "sni", Take.CONDITION, _D),
+    (Feature.TCP_SERVER_TLS, TcpServer, "tls", Take.SERVICE, ""),
+    (Feature.TCP_PROXY_PROTOCOL, TcpLoadBalancer, "proxy_protocol", Take.SERVICE, ""),
+    (Feature.TCP_MIDDLEWARES, TcpRoute, "middlewares", Take.DEMAND, _D),
+    (Feature.SERVERS_TRANSPORT, TcpLoadBalancer, "servers_transport", Take.SERVICE, ""),
+)
+_CARRIED: tuple[tuple[Feature, type[Noun], str, str], ...] = (
+    (Feature.PORTS, Document, "entry_points", "the proxy's own configuration says where it listens"),
+    (Feature.OBSERVABILITY, Route, "observability", "the target's default holds"),
+    (Feature.NAMESPACE, Metadata, "namespace", "it is not written"),
+    (Feature.OBJECT_NAME, Metadata, "object", "it is not written"),
+    (Feature.LABELS, Metadata, "labels", "they are not written"),
+    (Feature.ANNOTATIONS, Metadata, "annotations", "they are not written"),
+)
+_LEAVES: tuple[tuple[Feature, type[Noun], Callable[[Noun, Document], bool] | None], ...] = (
+    (Feature.HOST, m.Host, _host(False)),
+    (Feature.HOST_WILDCARD, m.Host, _host(True)),
+    (Feature.HOST_REGEX, m.HostRegex, None),
+    (Feature.METHOD, m.Method, None),
+    (Feature.HEADER, m.Header, _leaf("header", "value")),
+    (Feature.HEADER_REGEX, m.Header, _leaf("header", "regex")),
+    (Feature.COOKIE, m.Cookie, _leaf("cookie", "value")),
+    (Feature.COOKIE_REGEX, m.Cookie, _leaf("cookie", "regex")),
+    (Feature.QUERY, m.Query, _leaf("query", "value")),
+    (Feature.QUERY_REGEX, m.Query, _leaf("query", "regex")),
+    (Feature.CLIENT_IP, m.ClientIP, None),
+    (Feature.ANY, m.AnyOf, None),
+    (Feature.NOT, m.Not, None),
+    (Feature.TCP_SNI, m.ServerNameIs, None),
+    (Feature.TCP_SNI_REGEX, m.ServerNameRegex, None),
+    (Feature.TCP_ALPN, m.Alpn, None),
+)
+ROWS: tuple[Row, ...] = (
+    *(Row(feature, noun, name, take, instead) for feature, noun, name, take, instead in _FIELDS),
+    *(Row(feature, noun, name, Take.FIELD, instead, carried=True) for feature, noun, name, instead in _CARRIED),
+    *(Row(feature, noun, None, Take.CONDITION, used=used) for feature, noun, used in _LEAVES),
+    *(
+        Row(feature, m.PathMatch, name, Take.CONDITION)
+        for feature, name in ((Feature.PATH_EXACT, "exact"), (Feature.PATH_PREFIX, "prefix"), (Feature.PATH_REGEX, "regex"))
+    ),
+    *(Row(Feature(f"middleware.{kind.replace('_', '-')}"), Middleware, None, Take.MIDDLEWARE, used=_kind(kind)) for kind in KINDS),
+    Row(Feature.HOST, Route, "hosts", Take.CONDITION, used=_hosts(False)),
+    Row(Feature.HOST_WILDCARD, Route, "hosts", Take.CONDITION, used=_hosts(True)),
+    Row(Feature.CANARY, Canary, None, Take.CONDITION),
+    Row(Feature.SPLIT_SERVICE, Split, None, Take.SERVICE),
+    Row(Feature.SPLIT_NESTED, SplitEntry, None, Take.CONDITION, used=_nested),
+    Row(Feature.SPLIT_UNBOUND, SplitEntry, "binds", Take.FIELD, "it sets the variant cookie too", lambda n, _: not n.binds),  # type: ignore[attr-defined]
+    Row(Feature.BINDING_FIRST, Route, "order", Take.FIELD, "the canaries are asked before the variant cookie"),
+    *(
+        Row(Feature.WEIGHT_ZERO_KEEP, noun, "weight_zero", Take.FIELD, "a variant of weight 0 loses its clients at once")
+        for noun in (Route, Split)
+    ),
+    *(Row(Feature.WHEN_DOWN_REDRAW, noun, "when_down", Take.FIELD, "its clients meet 503") for noun in (Route, Split)),
+    Row(Feature.STICKY_SERVER, LoadBalancer, "sticky", Take.FIELD, "each request is drawn anew", _sticky(True)),
+    Row(Feature.STICKY_SOURCE, LoadBalancer, "sticky", Take.FIELD, "each request is drawn anew", _sticky(False)),
+    Row(Feature.STICKY_SOURCE, TcpLoadBalancer, "sticky", Take.FIELD, "each connection is drawn anew"),
+    Row(Feature.SERVERS_NONE, LoadBalancer, "servers", Take.SERVICE, used=lambda n, _: not n.servers),  # type: ignore[attr-defined]
+    Row(Feature.TLS, Tls, None, Take.DEMAND, _D, lambda n, _: n.terminate or bool(n.passthrough)),  # type: ignore[attr-defined]
+    Row(Feature.TLS_OFF, Tls, None, Take.DEMAND, _D, lambda n, _: not n.terminate and not n.passthrough),  # type: ignore[attr-defined]
+    Row(Feature.TCP, TcpRoute, None, Take.CONDITION),
+    Row(Feature.TCP_SPLIT, TcpSplit, None, Take.SERVICE),
+)
+_BY_NOUN: dict[type[Noun], tuple[Row, ...]] = {}
+for _row in ROWS:
+    _BY_NOUN[_row.noun] = (*_BY_NOUN.get(_row.noun, ()), _row)
+_EXTERNAL = Row(Feature.EXTERNAL, Noun, None, Take.REFERENCE, "what names it is left out")
+_ALONE = Row(Feature.SERVICE_ALONE, Noun, None, Take.SERVICE, "it is not written", carried=True)
+_TEMPLATE = Row(Feature.TEMPLATE, Noun, None, Take.REFERENCE, "give it a value with --bind 'EXPR=value'")
+_REFERENCES = {"to", "middlewares", "options", "servers_transport"}
+
+
+def walk(document: Document) -> Iterator[tuple[Path, Noun]]:
+    """Every noun of a document with its path, from the root, in the order of the fields."""
+    yield from _walk((), document)
+
+
+def _walk(path: Path, value: object) -> Iterator[tuple[Path, Noun]]:
+    if isinstance(value, Noun):
+        yield path, value
+        for name, info in type(value).model_fields.items():
+            inner = getattr(value, name)
+            if isinstance(inner, Noun | tuple | dict) and inner:
+                yield from _walk((*path, info.alias or name), inner)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _walk((*path, index), item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _walk((*path, key), item)
+
+
+def places(document: Document) -> Iterator[Place]:
+    """Every feature that a document uses, and where."""
+    named = {target for route in document.routes for target in route.targets}
+    named |= {entry.to for service in document.services.values() if isinstance(service, Split) for entry in service.split}
+    for path, noun in walk(document):
+        if len(path) == 2 and path[0] == "services" and path[1] not in named:
+            yield Place(_ALONE, path, noun)
+        for row in _BY_NOUN.get(type(noun), ()):
+            if row.used is not None:
+                used = row.used(noun, document)
+            elif row.field is None:
+                used = True
+            else:
+                value = getattr(noun, row.field)
+                default = type(noun).model_fields[row.field].get_default(call_default_factory=True)
+                used = value != default
+            if used:
+                yield Place(row, path if row.field is None else (*path, row.field), noun)
+        yield from _texts(path, noun)
+
+
+def _items(value: object) -> Iterator[tuple[str | int | None, object]]:
+    if isinstance(value, str):
+        yield None, value
+    elif isinstance(value, tuple):
+        yield from enumerate(value)
+    elif isinstance(value, dict):
+        yield from value.items()
+
+
+def _texts(path: Path, noun: Noun) -> Iterator[Place]:
+    for name in type(noun).model_fields:
+        value = getattr(noun, name)
+        for key, text in _items(value):
+            if not isinstance(text, str):
+                continue
+            here = (*path, name) if key is None else (*path, name, key)
+            if isinstance(text, Template):
+                yield Place(_TEMPLATE, here, noun)
+            elif name in _REFERENCES and external(text):
+                yield Place(_EXTERNAL, here, noun)

@@ -1,0 +1,149 @@
+"""The index by host and path: of thousands of routes only those are asked that could hold.
+
+A name is looked up as it is and by its parent (`*.parent`); entries that fix no name stand in a list of their own. Under
+a name with many paths an exact path is looked up, and each length of prefix that occurs. What is found first in the one
+order wins, wherever it was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from pinfeather.model.match import PathMatch
+from pinfeather.model.request import undotted
+
+
+class Asking(Protocol):
+    """What an index needs to know of a request."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+
+
+A = TypeVar("A", bound=Asking)
+T = TypeVar("T")
+
+_FEW = 12  # so many entries are asked one after the other at least as fast as through dictionaries (measured)
+
+
+class Entry(NamedTuple, Generic[A, T]):
+    """One place in the order."""
+
+    order: int
+    names: tuple[str, ...]  # none: every name
+    path: PathMatch | None
+    path_test: Callable[[A], bool] | None
+    rest: Callable[[A], bool] | None  # what is asked beside name and path
+    found: T
+
+
+class _Kept(NamedTuple, Generic[A, T]):
+    order: int
+    test: Callable[[A], bool] | None
+    found: T
+
+
+_Row = list[_Kept[A, T]]
+
+
+@dataclass(slots=True)
+class _Shelf(Generic[A, T]):
+    """The entries of one name, in order."""
+
+    row: _Row[A, T]  # those that no path leads to
+    exact: dict[str, _Row[A, T]]
+    prefixes: list[tuple[int, dict[str, _Row[A, T]]]]  # by length
+
+    @classmethod
+    def of(cls, entries: list[Entry[A, T]]) -> _Shelf[A, T]:
+        shelf: _Shelf[A, T] = cls([], {}, [])
+        by_length: dict[int, dict[str, _Row[A, T]]] = {}
+        few = len(entries) <= _FEW
+        for entry in entries:
+            path = entry.path
+            if few or path is None or path.regex is not None:
+                shelf.row.append(_Kept(entry.order, _and(entry.path_test, entry.rest), entry.found))
+                continue
+            kept = _Kept(entry.order, entry.rest, entry.found)
+            if path.exact is not None:
+                shelf.exact.setdefault(path.exact, []).append(kept)
+            elif path.prefix is not None:
+                by_length.setdefault(len(path.prefix), {}).setdefault(path.prefix, []).append(kept)
+        shelf.prefixes = sorted(by_length.items())
+        return shelf
+
+    def first(self, asked: A, best: _Kept[A, T] | None) -> _Kept[A, T] | None:
+        best = _first(self.row, asked, best)
+        if self.exact or self.prefixes:
+            path = asked.path
+            if (row := self.exact.get(path)) is not None:
+                best = _first(row, asked, best)
+            longest = len(path)
+            for length, rows in self.prefixes:
+                if length > longest:
+                    break
+                if (row := rows.get(path[:length])) is not None:
+                    best = _first(row, asked, best)
+        return best
+
+
+def _first(row: _Row[A, T], asked: A, best: _Kept[A, T] | None) -> _Kept[A, T] | None:
+    for kept in row:
+        if best is not None and kept.order > best.order:
+            return best
+        test = kept.test
+        if test is None or test(asked):
+            return kept
+    return best
+
+
+def _and(first: Callable[[A], bool] | None, second: Callable[[A], bool] | None) -> Callable[[A], bool] | None:
+    if first is None or second is None:
+        return first or second
+    return lambda asked: first(asked) and second(asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Generic[A, T]):
+    """Finds the first entry, in the one order, whose conditions hold."""
+
+    _names: dict[str, _Shelf[A, T]]
+    _parents: dict[str, _Shelf[A, T]]
+    _others: _Shelf[A, T]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry[A, T]]) -> Index[A, T]:
+        """Entries stand in their order."""
+        names: dict[str, list[Entry[A, T]]] = {}
+        parents: dict[str, list[Entry[A, T]]] = {}
+        others: list[Entry[A, T]] = []
+        for entry in entries:
+            if not entry.names or "*" in entry.names:
+                others.append(entry)
+                continue
+            for name in dict.fromkeys(undotted(name) for name in entry.names):
+                if name.startswith("*."):
+                    parents.setdefault(name[2:], []).append(entry)
+                else:
+                    names.setdefault(name, []).append(entry)
+        return cls(
+            {name: _Shelf.of(found) for name, found in names.items()},
+            {name: _Shelf.of(found) for name, found in parents.items()},
+            _Shelf.of(others),
+        )
+
+    def first(self, asked: A) -> T | None:
+        best: _Kept[A, T] | None = None
+        name = asked.name
+        if (shelf := self._names.get(name)) is not None:
+            best = shelf.first(asked, None)
+        if self._parents:
+            _, dot, parent = name.partition(".")
+            if dot and (shelf := self._parents.get(parent)) is not None:
+                best = shelf.first(asked, best)
+        best = self._others.first(asked, best)
+        return None if best is None else best.found

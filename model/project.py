@@ -1,0 +1,348 @@
+"""Takes out of a document what a target cannot say: once, here, for every format.
+
+Never wider: a condition that cannot be said takes its whole canary or route with it; a lost middleware, TLS demand or entry
+point takes its route, and with it every later route that would then serve the same requests with less in their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pinfeather.model.canary import SplitEntry
+from pinfeather.model.diagnostics import Allowed, Diagnostic, Path, Severity
+from pinfeather.model.document import Document, problems
+from pinfeather.model.features import Feature, Full, Near, Nothing, Place, Support, Take, When, places
+from pinfeather.model.match import PathMatch
+from pinfeather.model.middlewares import Middleware
+from pinfeather.model.normal import Rung, lifted, precedence
+from pinfeather.model.noun import Noun
+from pinfeather.model.routes import Route
+from pinfeather.model.services import LoadBalancer, Split, TcpSplit
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What is left, and what was said about the rest."""
+
+    kept: Document
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(slots=True)
+class _Cut:
+    """What is to be taken out, by its place in the document as it was; for each, the path of the loss that asked for it."""
+
+    fields: set[Path] = field(default_factory=set)
+    canaries: dict[tuple[int, int], Path] = field(default_factory=dict)
+    routes: dict[int, Path] = field(default_factory=dict)
+    tcp_routes: dict[int, Path] = field(default_factory=dict)
+    services: dict[str, Path] = field(default_factory=dict)
+    tcp_services: dict[str, Path] = field(default_factory=dict)
+    middlewares: dict[str, Path] = field(default_factory=dict)
+    tcp_middlewares: dict[str, Path] = field(default_factory=dict)
+    unused: set[str] = field(default_factory=set)  # services and middlewares that go while their routes stay, by dotted section
+
+
+def support_at(support: Support, document: Document, path: Path) -> Full | Near | Nothing:
+    """What a support says of one place."""
+    return support.check(document, path) if isinstance(support, When) else support
+
+
+def project(document: Document, supports: Mapping[Feature, Support], allowed: Iterable[Allowed] = ()) -> Projection:
+    """The document that the target can say, and a diagnostic for each path that was taken out or will differ a little."""
+    rules = tuple(allowed)
+    cut = _Cut()
+    found: list[Diagnostic] = []
+    for place in places(document):
+        support = support_at(supports.get(place.row.feature, Nothing()), document, place.path)
+        if isinstance(support, Full):
+            continue
+        if isinstance(support, Near):
+            found.append(Diagnostic(f"near.{place.row.feature}", Severity.WARNING, support.sentence, place.path))
+            continue
+        finding = _loss(place, support)
+        found.append(finding)
+        _take(cut, place, permitted=finding.security and any(rule.covers(finding) for rule in rules))
+    _follow(document, cut)
+    found += _guard(document, cut)
+    kept = _without(document, cut)
+    assert not list(problems(kept)), "what is left of a whole document is whole"
+    return Projection(kept, tuple(found))
+
+
+def _loss(place: Place, support: Nothing) -> Diagnostic:
+    row = place.row
+    if row.carried:
+        return Diagnostic(
+            f"carried.{row.feature}", Severity.WARNING, f"{_what(place)} is not carried along", place.path, support.instead or row.instead
+        )
+    instead = support.instead or row.instead or _INSTEAD[row.take]
+    protects = row.take in (Take.DEMAND, Take.MIDDLEWARE) or row.feature is Feature.SERVICE_MIDDLEWARES
+    return Diagnostic(
+        f"loss.{row.feature}", Severity.ERROR, f"the target cannot say {_what(place)}", place.path, instead, security=protects
+    )
+
+
+_INSTEAD = {
+    Take.FIELD: "the target's default holds",
+    Take.CONDITION: "the canary or route that asks for it is left out as a whole",
+    Take.DEMAND: "the route that demands it is left out",
+    Take.SERVICE: "the service is left out, and every route that leads there",
+    Take.MIDDLEWARE: "every route that passes it is left out",
+    Take.REFERENCE: "what names it is left out",
+}
+
+
+def _what(place: Place) -> str:
+    name = place.row.field or str(place.row.feature)
+    value = getattr(place.noun, name, None) if place.row.field else None
+    if isinstance(value, str | int | bool):
+        return f"`{name}: {str(value).lower() if isinstance(value, bool) else value}`"
+    return f"`{place.row.feature}`" if place.row.field is None else f"`{name}`"
+
+
+# What goes -------------------------------------------------------------------------------------------------------------
+
+
+def _take(cut: _Cut, place: Place, *, permitted: bool) -> None:
+    path, take = place.path, place.row.take
+    if take is Take.FIELD or (permitted and take is Take.DEMAND) or (permitted and place.row.feature is Feature.SERVICE_MIDDLEWARES):
+        cut.fields.add(path)
+    elif take is Take.SERVICE and place.row.carried:
+        cut.services[str(path[1])] = path
+    elif permitted and take is Take.MIDDLEWARE:
+        cut.unused.add(f"{path[0]}.{path[1]}")
+    else:
+        _enclosing(cut, path)
+
+
+def _enclosing(cut: _Cut, path: Path) -> None:
+    """Marks the smallest thing around a path that can go as a whole."""
+    section, key = path[0], path[1]
+    if section == "routes" and isinstance(key, int):
+        if len(path) > 3 and path[2] == "canaries" and isinstance(path[3], int):
+            cut.canaries.setdefault((key, path[3]), path)
+        else:
+            cut.routes.setdefault(key, path)
+    elif section == "tcp_routes" and isinstance(key, int):
+        cut.tcp_routes.setdefault(key, path)
+    elif section in ("services", "tcp_services", "middlewares", "tcp_middlewares"):
+        marks: dict[str, Path] = getattr(cut, str(section))
+        marks.setdefault(str(key), path)
+    else:
+        cut.fields.add(path)
+
+
+def _follow(document: Document, cut: _Cut) -> None:
+    """Whatever leads to something that goes, goes as well."""
+    changed = True
+    while changed:
+        before = _size(cut)
+        _follow_middlewares(document.middlewares, cut.middlewares)
+        _follow_splits(document.services, cut.services, cut.middlewares)
+        _follow_splits(document.tcp_services, cut.tcp_services, {})
+        for index, route in enumerate(document.routes):
+            for number, canary in enumerate(route.canaries):
+                if canary.to in cut.services:
+                    cut.canaries.setdefault((index, number), cut.services[canary.to])
+            for gone in (cut.services.get(name) for name in _own_targets(route)):
+                if gone is not None:
+                    cut.routes.setdefault(index, gone)
+            for name in route.middlewares:
+                if name in cut.middlewares:
+                    cut.routes.setdefault(index, cut.middlewares[name])
+        for index, tcp in enumerate(document.tcp_routes):
+            for name in (*tcp.targets, *tcp.middlewares):
+                if name in cut.tcp_services or name in cut.tcp_middlewares:
+                    cut.tcp_routes.setdefault(index, cut.tcp_services.get(name) or cut.tcp_middlewares[name])
+        changed = _size(cut) != before
+
+
+def _size(cut: _Cut) -> int:
+    marks = (cut.canaries, cut.routes, cut.tcp_routes, cut.services, cut.tcp_services, cut.middlewares)
+    return sum(len(mark) for mark in marks)
+
+
+def _own_targets(route: Route) -> tuple[str, ...]:
+    return (route.to,) if route.to is not None else tuple(entry.to for entry in route.split)
+
+
+def _follow_middlewares(middlewares: Mapping[str, Middleware], gone: dict[str, Path]) -> None:
+    for name, middleware in middlewares.items():
+        for inner in middleware.chain.middlewares if middleware.chain is not None else ():
+            if inner in gone:
+                gone.setdefault(name, gone[inner])
+
+
+def _follow_splits(services: Mapping[str, Noun], gone: dict[str, Path], middlewares: dict[str, Path]) -> None:
+    for name, service in services.items():
+        entries: tuple[SplitEntry, ...] = service.split if isinstance(service, Split | TcpSplit) else ()
+        for entry in entries:
+            if entry.to in gone:
+                gone.setdefault(name, gone[entry.to])
+        for reference in service.middlewares if isinstance(service, Split | LoadBalancer) else ():
+            if reference in middlewares:
+                gone.setdefault(name, middlewares[reference])
+
+
+# Never wider -----------------------------------------------------------------------------------------------------------
+
+
+def _guard(document: Document, cut: _Cut) -> list[Diagnostic]:
+    """Later routes that would serve the requests of one that goes, with less in their way, go too."""
+    if not cut.routes and not cut.canaries:
+        return _guard_tcp(document, cut)
+    found: list[Diagnostic] = []
+    order = precedence(document)
+    forms = tuple(lifted(route) for route in document.routes)
+    gone: list[tuple[int, frozenset[str]]] = []
+    for rung in order:
+        route = document.routes[rung.route]
+        passes = frozenset(route.middlewares)
+        if rung.route in cut.routes or (rung.canary is not None and (rung.route, rung.canary) in cut.canaries):
+            wanted = passes | _service_middlewares(document, route, rung)
+            if wanted:
+                gone.append((rung.route, wanted))
+            continue
+        for index, wanted in gone:
+            if rung.route != index and not wanted <= passes and overlap(forms[index], forms[rung.route]):
+                path: Path = ("routes", rung.route)
+                cut.routes.setdefault(rung.route, path)
+                found.append(
+                    Diagnostic(
+                        f"loss.{Feature.PRIORITY}",
+                        Severity.ERROR,
+                        f"the route {route.name!r} would serve requests of {document.routes[index].name!r}, which is left out, "
+                        f"without {', '.join(sorted(wanted - passes))}",
+                        path,
+                        "it is left out as well",
+                        security=True,
+                    )
+                )
+                gone.append((rung.route, passes | wanted))
+                break
+    return found + _guard_tcp(document, cut)
+
+
+def _guard_tcp(document: Document, cut: _Cut) -> list[Diagnostic]:
+    wanted = {name for index in cut.tcp_routes for name in document.tcp_routes[index].middlewares}
+    found: list[Diagnostic] = []
+    for index, route in enumerate(document.tcp_routes):
+        if wanted and index not in cut.tcp_routes and not wanted <= set(route.middlewares):
+            path: Path = ("tcp_routes", index)
+            cut.tcp_routes[index] = path
+            message = f"the TCP route {route.name!r} could serve connections of a route that is left out, without its middlewares"
+            found.append(Diagnostic(f"loss.{Feature.TCP}", Severity.ERROR, message, path, "it is left out as well", security=True))
+    return found
+
+
+def _service_middlewares(document: Document, route: Route, rung: Rung) -> frozenset[str]:
+    names = list(_own_targets(route)) if rung.canary is None else [route.canaries[rung.canary].to]
+    passed: set[str] = set()
+    while names:
+        service = document.services.get(names.pop())
+        if service is not None:
+            passed.update(service.middlewares)
+            names += [entry.to for entry in service.split] if isinstance(service, Split) else []
+    return frozenset(passed)
+
+
+def overlap(one: Route, other: Route) -> bool:
+    """Whether a request may hold for both lifted routes. Says no only where it is sure."""
+    if one.entry_points and other.entry_points and not set(one.entry_points) & set(other.entry_points):
+        return False
+    if one.hosts and other.hosts and not any(_same_host(a, b) for a in one.hosts for b in other.hosts):
+        return False
+    return not _apart(one.path, other.path)
+
+
+def _same_host(one: str, other: str) -> bool:
+    for wild, name in ((one, other), (other, one)):
+        if wild == "*" or wild == name:
+            return True
+        if wild.startswith("*.") and name.partition(".")[2] == wild[2:]:
+            return True
+    return False
+
+
+def _apart(one: PathMatch | None, other: PathMatch | None) -> bool:
+    if one is None or other is None or one.regex is not None or other.regex is not None:
+        return False
+    for first, second in ((one, other), (other, one)):
+        if first.exact is not None:
+            return second.exact != first.exact if second.exact is not None else not first.exact.startswith(second.prefix or "")
+    a, b = one.prefix or "", other.prefix or ""
+    return not a.startswith(b) and not b.startswith(a)
+
+
+# What stays ------------------------------------------------------------------------------------------------------------
+
+
+def _without(document: Document, cut: _Cut) -> Document:
+    reset = _reset(document, (), cut.fields)
+    assert isinstance(reset, Document)
+    dropped = {name.partition(".")[2] for name in cut.unused if name.startswith("middlewares.")}
+    tcp_dropped = {name.partition(".")[2] for name in cut.unused if name.startswith("tcp_middlewares.")}
+    routes = tuple(
+        route.model_copy(
+            update={
+                "canaries": tuple(canary for number, canary in enumerate(route.canaries) if (index, number) not in cut.canaries),
+                "middlewares": tuple(name for name in route.middlewares if name not in dropped),
+            }
+        )
+        for index, route in enumerate(reset.routes)
+        if index not in cut.routes
+    )
+    tcp_routes = tuple(
+        route.model_copy(update={"middlewares": tuple(name for name in route.middlewares if name not in tcp_dropped)})
+        for index, route in enumerate(reset.tcp_routes)
+        if index not in cut.tcp_routes
+    )
+    services = {
+        name: service.model_copy(update={"middlewares": tuple(ref for ref in service.middlewares if ref not in dropped)})
+        for name, service in reset.services.items()
+        if name not in cut.services
+    }
+    return reset.model_copy(
+        update={
+            "routes": routes,
+            "tcp_routes": tcp_routes,
+            "services": services,
+            "tcp_services": {name: service for name, service in reset.tcp_services.items() if name not in cut.tcp_services},
+            "middlewares": _middlewares(reset.middlewares, set(cut.middlewares) | dropped, dropped),
+            "tcp_middlewares": _middlewares(reset.tcp_middlewares, set(cut.tcp_middlewares) | tcp_dropped, tcp_dropped),
+        }
+    )
+
+
+def _middlewares(middlewares: Mapping[str, Middleware], gone: set[str], dropped: set[str]) -> dict[str, Middleware]:
+    kept: dict[str, Middleware] = {}
+    for name, middleware in middlewares.items():
+        if name in gone:
+            continue
+        if middleware.chain is not None and dropped & set(middleware.chain.middlewares):
+            rest = tuple(inner for inner in middleware.chain.middlewares if inner not in dropped)
+            middleware = middleware.model_copy(update={"chain": middleware.chain.model_copy(update={"middlewares": rest})})
+        kept[name] = middleware
+    return kept
+
+
+def _reset(value: object, path: Path, fields: set[Path]) -> object:
+    """The same value with every field in `fields` back to its default. What holds none of them is the same object."""
+    if not fields or not any(wanted[: len(path)] == path for wanted in fields):
+        return value
+    if isinstance(value, Noun):
+        update: dict[str, object] = {}
+        for name, info in type(value).model_fields.items():
+            here = (*path, info.alias or name)
+            old = getattr(value, name)
+            new = info.get_default(call_default_factory=True) if here in fields else _reset(old, here, fields)
+            if new is not old:
+                update[name] = new
+        return value.model_copy(update=update) if update else value
+    if isinstance(value, tuple):
+        return tuple(_reset(item, (*path, index), fields) for index, item in enumerate(value))
+    if isinstance(value, dict):
+        return {key: _reset(item, (*path, key), fields) for key, item in value.items()}
+    return value

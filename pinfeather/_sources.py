@@ -1,0 +1,84 @@
+"""Reading inputs: files, folders and standard input become a `Source`; and which format they are in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pinfeather._convert import recognised
+from pinfeather._files import FileError
+from pinfeather._plugins import every, translator
+from pinfeather.model.diagnostics import Code, Diagnostic, Span, error
+from pinfeather.translators.contract import AnyTranslator, File, Source
+
+SUFFIXES = frozenset({".yaml", ".yml", ".toml", ".json"})
+CAP = 64 * 1024 * 1024
+"""Bytes of one input file; the readers' own caps, a document each, are lower."""
+SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", ".pinfeather", ".tox", "venv", "dist", "build"})
+
+
+def file(path: Path) -> File:
+    """One input file. Raises FileError with what to do."""
+    try:
+        if path.is_dir():
+            raise FileError(path, "is a folder; name a file in it")
+        with path.open("rb") as stream:
+            data = stream.read(CAP + 1)
+    except OSError as problem:
+        raise FileError(path, (problem.strerror or str(problem)).lower()) from None
+    if len(data) > CAP:
+        raise FileError(path, f"is larger than {CAP // 2**20} MiB")
+    return File(str(path), data)
+
+
+def source(names: Sequence[str]) -> Source:
+    """The files named, `-` for standard input; a folder stands for the configuration files right in it."""
+    files: list[File] = []
+    for name in names:
+        path = Path(name)
+        if name == "-":
+            files.append(File("<stdin>", sys.stdin.buffer.read(CAP + 1)[:CAP]))
+        elif path.is_dir():
+            inside = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES and each.is_file())
+            if not inside:
+                raise FileError(path, f"is a folder without a {', '.join(sorted(SUFFIXES))} file; name a file")
+            files += [file(each) for each in inside]
+        else:
+            files.append(file(path))
+    return Source(tuple(files))
+
+
+def reader_for(inputs: Source, name: str | None) -> tuple[AnyTranslator | None, tuple[Diagnostic, ...]]:
+    """The format named, or the one that every file is recognised as."""
+    if name is not None:
+        return translator(name)
+    from pinfeather.translators import builtin
+
+    ours = [builtin.load(each) for each in builtin.MODULES]
+    candidates = _common(inputs, ours) or _common(inputs, every().translators.values())
+    if len(candidates) == 1:
+        return translator(candidates[0])
+    where = Span(inputs.files[0].name) if inputs.files else None
+    if candidates:
+        said = f"this may be any of {', '.join(candidates)}"
+    elif len(inputs.files) == 1:
+        said = "this is in no format that is known here"
+    else:
+        said = "these files are not all in one format that is known here"
+    return None, (error(Code.FORMAT, said, span=where, instead="say which with --from; `pinfeather formats` lists them"),)
+
+
+def _common(inputs: Source, translators: Iterable[AnyTranslator]) -> tuple[str, ...]:
+    return tuple(each.name for each in translators if inputs.files and all(recognised(one, (each,)) for one in inputs.files))
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in a stable order; what version control and package managers put there is passed over."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or path.name in SKIPPED:
+            continue
+        if path.is_dir():
+            yield from below(path)
+        elif path.is_file():
+            yield path

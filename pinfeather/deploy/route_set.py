@@ -1,0 +1,96 @@
+"""`RouteSet`: the canonical document of a set of routes, held in the stack's state.
+
+It has no effect of its own. It is there so that a preview and a stack's history show which part of the document
+changes, path by path, beside the files in which the change ends up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import Field, JsonValue
+from typing_extensions import override
+
+from pinfeather.deploy.contract import Change, Difference, Resource, Step, Stored, Value, changed_fields
+
+_MOST = 100  # changed paths that are shown one by one; above that the document is shown as one change
+
+
+class RouteSetInputs(Value):
+    """What a program asks for: `document` is the canonical document as a JSON tree, `format` what it was read from."""
+
+    name: Annotated[str, Field(min_length=1)]
+    document: dict[str, JsonValue]
+    format: str = ""
+    summary: str = ""
+
+
+class RouteSetOutputs(Value):
+    """Nothing comes of it but its inputs."""
+
+
+_Old = Stored[RouteSetInputs, RouteSetOutputs]
+
+
+class RouteSetResource(Resource[RouteSetInputs, RouteSetOutputs]):
+    """The operations on a `RouteSet`; its id is its name."""
+
+    inputs = RouteSetInputs
+    outputs = RouteSetOutputs
+    replace_on: ClassVar[frozenset[str]] = frozenset({"name"})
+    delete_before_replace: ClassVar[bool] = True
+
+    @override
+    def identity(self, new: RouteSetInputs) -> str:
+        return new.name
+
+    @override
+    def diff(self, step: Step, old: _Old, new: RouteSetInputs) -> Difference:
+        changes = changed_fields(old.inputs, new)
+        replaces = self.replace_on & changes.keys()
+        changes.pop("document", None)  # to Python, `true` and 1 are equal; path by path they are told apart
+        paths = dict(_changed_paths("document", old.inputs.document, new.document))
+        changes.update(paths if len(paths) <= _MOST else {"document": Change.UPDATE})
+        return Difference(changes, replaces)
+
+    @override
+    def create(self, step: Step, new: RouteSetInputs) -> RouteSetOutputs:
+        return RouteSetOutputs()
+
+    @override
+    def read(self, step: Step, old: _Old) -> RouteSetOutputs:
+        return old.outputs
+
+    @override
+    def update(self, step: Step, old: _Old, new: RouteSetInputs) -> RouteSetOutputs:
+        return RouteSetOutputs()
+
+    @override
+    def delete(self, step: Step, old: _Old) -> None:
+        return None
+
+
+def _changed_paths(path: str, old: JsonValue, new: JsonValue) -> Iterator[tuple[str, Change]]:
+    """Every place where two trees differ, as Pulumi writes property paths: `document.routes[0]["a key"]`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            step = f".{key}" if key.isidentifier() and key.isascii() else f"[{_quoted(key)}]"
+            yield from _changed_entry(path + step, key in old, key in new, old.get(key), new.get(key))
+    elif isinstance(old, list) and isinstance(new, list):
+        for index in range(max(len(old), len(new))):
+            before, after = (tree[index] if index < len(tree) else None for tree in (old, new))
+            yield from _changed_entry(f"{path}[{index}]", index < len(old), index < len(new), before, after)
+    elif old != new or type(old) is not type(new):
+        yield path, Change.UPDATE
+
+
+def _changed_entry(path: str, was: bool, is_now: bool, old: JsonValue, new: JsonValue) -> Iterator[tuple[str, Change]]:
+    if was and is_now:
+        yield from _changed_paths(path, old, new)
+    else:
+        yield path, Change.DELETE if was else Change.ADD
+
+
+def _quoted(key: str) -> str:
+    return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

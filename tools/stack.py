@@ -1,0 +1,234 @@
+"""`up`, `preview` and `down` of one stack, as the Makefile calls them: `.venv/bin/python -m tools.stack up --stack dev`.
+
+A plain `pulumi` does the same; this adds the environment, makes the stack when it is not there, frees it from a lock whose
+owner is dead, keeps the output short, and after an `up` runs the check that measures what was deployed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from tools.running import FailedError, write
+from tools.toolchain import pulumi_environment, state_folder
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECK = "pinfeather.deploy.table"  # run after `up`, with `--stack NAME`: measures what runs and prints it
+# Rows of the tree that tell of no change, and what a terminal would have overwritten.
+NOISE = re.compile(
+    r"@ .*|Duration: .*"
+    r"| [ ~+-]{1,2} +\S+:\S+:\S+ \S+ *((runn|refresh|read|creat|updat|delet|replac)ing(?!.*(error|failed)).*|refreshed.*)?"
+    r"|The resources in the stack have been deleted, .*|If you want to remove the stack completely, .*"
+)
+FORECAST = ("Previewing ",)  # what comes before the real thing, and is repeated by it
+REAL = ("Updating ", "Destroying ")
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the engine's exit code, or that of the check after it; 4 where something is missing."""
+    parser = argparse.ArgumentParser(prog="python -m tools.stack")
+    parser.add_argument("do", choices=COMMANDS)
+    parser.add_argument("--stack", default="dev", help="its settings are stacks/Pulumi.STACK.yaml (default: dev)")
+    options = parser.parse_args(arguments)
+    try:
+        return COMMANDS[options.do](Stack(ROOT, options.stack))
+    except FailedError as error:
+        sys.stderr.write(f"{options.do}: {error}\n")
+        return 4
+    except KeyboardInterrupt:
+        return 130
+
+
+class Stack:
+    """One stack of this checkout, and the engine to work on it."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root = root
+        self.name = name
+        self.environment = pulumi_environment(root)
+        settings = sorted(path.name.split(".")[1] for path in (root / "stacks").glob("Pulumi.*.yaml"))
+        if name not in settings:
+            raise FailedError(f"no stacks/Pulumi.{name}.yaml; there is {', '.join(settings) or 'none'}")
+        self.local = self.environment["PULUMI_BACKEND_URL"] == f"file://{state_folder(root)}"
+
+    def quiet(self, *words: str) -> None:
+        """A command whose output matters only when it fails. Raises FailedError with that output."""
+        done = subprocess.run(
+            self._command(words),
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise FailedError((done.stderr or done.stdout).strip().removeprefix("error: "))
+
+    def shown(self, *words: str) -> int:
+        """A command whose output is shown as it comes, without its noise; returns its exit code."""
+        process = subprocess.Popen(
+            self._command(words),
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        assert process.stdout is not None
+        with process, interrupts_passed_on(process):
+            for line in readable(process.stdout):
+                write(line)
+        return process.returncode
+
+    def make(self) -> None:
+        """The stack, where it is not there yet, free of a dead owner's lock."""
+        if self.local:
+            self.release()
+        self.quiet("stack", "select", self.name, "--create")
+
+    def release(self) -> None:
+        """Take away a lock whose process is gone, and what that process had begun: `create` adopts what is there."""
+        locks = dead_locks(state_folder(self.root), self.name)
+        if not locks:
+            return
+        write(f"the stack was locked by a process that is gone ({', '.join(locks)}): released")
+        self.quiet("cancel", "--yes", "--stack", self.name)
+        self.quiet("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", self.name)
+
+    def known(self) -> bool:
+        """Whether the backend has such a stack."""
+        told = subprocess.run(
+            self._command(("stack", "ls", "--json")),
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if told.returncode:
+            raise FailedError(told.stderr.strip().removeprefix("error: "))
+        return any(row["name"].rpartition("/")[2] == self.name for row in json.loads(told.stdout))
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        return ["pulumi", *words, "--non-interactive", "--color", "never"]
+
+
+@contextmanager
+def interrupts_passed_on(process: subprocess.Popen[str]) -> Iterator[None]:
+    """An interrupt is the engine's to answer: it stops after the running step. We stay until it has ended."""
+
+    def pass_on(number: int, _: object) -> None:
+        if number == signal.SIGTERM:  # a terminal's interrupt has reached the engine already
+            process.send_signal(signal.SIGINT)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+        process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def readable(lines: Iterable[str]) -> Iterator[str]:
+    """The engine's lines without the noise, repeated rows and runs of empty lines; the forecast only where it is all."""
+    held: list[str] = []
+    holding, before = False, ""
+    for raw in lines:
+        line = raw.rstrip()
+        if line.startswith(FORECAST):
+            holding = True
+        elif line.startswith(REAL):
+            holding, held = False, []
+        if NOISE.fullmatch(line) or line == before:
+            continue
+        before = line
+        if holding:
+            held.append(line)
+        else:
+            yield line
+    yield from held
+
+
+def dead_locks(state: Path, stack: str) -> list[str]:
+    """The owners of the stack's locks, if all of them were processes of this machine that are gone; else none.
+
+    A lock is JSON with `pid`, `username`, `hostname` and `timestamp` (pulumi 3.259, `pkg/backend/diy/lock.go`).
+    """
+    owners = []
+    for path in sorted((state / ".pulumi" / "locks").glob(f"organization/*/{stack}/*.json")):
+        try:
+            lock = json.loads(path.read_text("utf-8"))
+            pid, host, since = int(lock["pid"]), str(lock["hostname"]), datetime.fromisoformat(lock["timestamp"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return []  # not what we know: leave it to a person
+        if host != socket.gethostname() or _alive(pid, since):
+            return []
+        owners.append(f"pid {pid}")
+    return owners
+
+
+def _alive(pid: int, since: datetime) -> bool:
+    try:
+        # A process that began after the lock was taken only has the number of the one that took it.
+        return psutil.Process(pid).create_time() <= since.timestamp() + 1
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def up(stack: Stack) -> int:
+    """Deploy, then measure what runs."""
+    stack.make()
+    code = stack.shown("up", "--stack", stack.name, "--yes", "--refresh", "--suppress-progress")
+    if code:
+        return code
+    command = [sys.executable, "-m", CHECK, "--stack", stack.name]
+    return subprocess.run(command, cwd=stack.root, env=stack.environment, check=False).returncode
+
+
+def preview(stack: Stack) -> int:
+    """Say what `up` would change, and change nothing."""
+    stack.make()
+    return stack.shown("preview", "--stack", stack.name, "--refresh", "--suppress-progress")
+
+
+def down(stack: Stack) -> int:
+    """End and delete what was deployed, and the stack; with the last stack goes the folder of the state."""
+    if stack.local:
+        stack.release()
+    if stack.known():
+        code = stack.shown("destroy", "--stack", stack.name, "--yes", "--refresh", "--suppress-progress")
+        if code:
+            return code
+        stack.quiet("stack", "rm", stack.name, "--yes", "--preserve-config")
+    if stack.local and not any(state_folder(stack.root).glob(".pulumi/stacks/*/*.json")):
+        shutil.rmtree(stack.root / ".pinfeather")
+    write(f"nothing of the stack {stack.name} is left")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Stack], int]] = {"up": up, "preview": preview, "down": down}
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    raise SystemExit(main(sys.argv[1:]))

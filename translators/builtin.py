@@ -1,0 +1,23 @@
+"""The table of our own formats, by name: the module that holds each `TRANSLATOR`. A module is imported when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from pinfeather.translators.contract import AnyTranslator, Translator
+
+MODULES = {
+    "pinfeather": "canonical",
+    "traefik-file": "traefik_file",
+}
+TITLES = {
+    "pinfeather": "the canonical document",
+    "traefik-file": "Traefik's dynamic configuration, YAML or TOML",
+}
+
+
+def load(name: str) -> AnyTranslator:
+    """One of our own formats. Raises KeyError for a name that is not in the table."""
+    translator = import_module(f"pinfeather.translators.{MODULES[name]}").TRANSLATOR
+    assert isinstance(translator, Translator)
+    return translator
