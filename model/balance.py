@@ -30,7 +30,7 @@ class Choice(NamedTuple, Generic[T]):
     """One way on, and the binding that taking it gives."""
 
     weight: int  # above 0
-    index: int  # in the document
+    position: int  # in the document
     to: T
     binding: Binding | None
 
@@ -53,10 +53,12 @@ class Choices(Generic[T]):
         ways = self.ways
         if len(ways) == 1:
             return ways[0], numerator, denominator
+        ends = self._ends
         slot, rest = divmod(numerator * self.total, denominator)
-        index = bisect_right(self._ends, slot)
+        index = bisect_right(ends, slot)
         way = ways[index]
-        return way, (slot - self._ends[index] + way.weight) * denominator + rest, denominator * way.weight
+        weight = way.weight
+        return way, (slot - ends[index] + weight) * denominator + rest, denominator * weight
 
 
 @dataclass(slots=True)
@@ -82,14 +84,14 @@ class Pool:
     count: int
     """Of all servers of the document."""
     _all: Choices[str] = field(init=False)
-    _by_key: dict[str, tuple[Choice[str], ...]] = field(init=False)
+    _by_key: dict[str, tuple[Choices[str], ...]] = field(init=False)
     _whole: tuple[Status, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self._all = Choices(self.servers)
         self._by_key = {}
         for server in self.servers:
-            self._by_key[server.to] = (*self._by_key.get(server.to, ()), server)
+            self._by_key[server.to] = (*self._by_key.get(server.to, ()), Choices((server._replace(binding=None),)))
         self._whole = (Status.UP,) * self.count
 
     def statuses(self, state: State) -> tuple[Status, ...]:
@@ -101,21 +103,24 @@ class Pool:
             raise ValueError(f"the state of {self.name!r} has {len(statuses)} servers, the document {self.count}")
         return statuses
 
-    def held(self, bindings: Mapping[str, str], state: State) -> Choice[str] | None:
+    def held(self, bindings: Mapping[str, str], state: State) -> Choices[str] | None:
         """The server that the client is bound to, if it is up or draining."""
-        if self.bound_by is None or (key := bindings.get(self.bound_by)) is None:
+        if self.bound_by is None or (key := bindings.get(self.bound_by)) is None or (found := self._by_key.get(key)) is None:
             return None
         statuses = self.statuses(state)
-        return next((server for server in self._by_key.get(key, ()) if statuses[server.index] is not Status.DOWN), None)
+        for server in found:
+            if statuses[server.ways[0].position] is not Status.DOWN:
+                return server
+        return None
 
     def choices(self, bindings: Mapping[str, str], state: State) -> Choices[str]:
         """The server that the client is bound to, alone and binding nobody anew; else those that are up."""
         if bindings and (held := self.held(bindings, state)) is not None:
-            return Choices((held._replace(binding=None),))
+            return held
         statuses = self.statuses(state)
         if statuses == self._whole:
             return self._all
-        return Choices([server for server in self.servers if statuses[server.index] is Status.UP])
+        return Choices([server for server in self.servers if statuses[server.position] is Status.UP])
 
     def able(self, bindings: Mapping[str, str], state: State) -> bool:
         return bool(self.choices(bindings, state).ways)

@@ -28,17 +28,6 @@ from pinfeather.model.noun import compile_regex
 from pinfeather.model.request import Address, Asked, searched, undotted
 
 A = TypeVar("A")
-A_contra = TypeVar("A_contra", contravariant=True)
-
-
-class Test(Protocol[A_contra]):
-    """Whether a condition holds for what is asked."""
-
-    __test__ = False  # no test case, whatever its name says
-
-    def __call__(self, asked: A_contra, /) -> bool: ...
-
-
 HttpTest: TypeAlias = Callable[[Asked], bool]
 
 
@@ -51,6 +40,9 @@ def all_of(tests: Sequence[Callable[[A], bool]]) -> Callable[[A], bool] | None:
     if len(tests) == 2:
         first, second = tests
         return lambda asked: first(asked) and second(asked)
+    if len(tests) == 3:
+        one, two, three = tests
+        return lambda asked: one(asked) and two(asked) and three(asked)
     parts = tuple(tests)
 
     def holds(asked: A) -> bool:

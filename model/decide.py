@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 
 from pinfeather.model.balance import Binding, Choice, Elsewhere, Node, Pool
 from pinfeather.model.request import Asked, Request, State, Status, matched_path, normal_path
-from pinfeather.model.table import Table, Undecided, Way
+from pinfeather.model.table import Table, UndecidedError, Way
 
 __all__ = (
     "DRAWS",
@@ -38,7 +38,7 @@ __all__ = (
     "State",
     "Status",
     "Table",
-    "Undecided",
+    "UndecidedError",
     "decide",
     "matched_path",
     "normal_path",
@@ -137,7 +137,7 @@ def _external(way: Way, middlewares: tuple[str, ...], node: Elsewhere) -> Decisi
 def _forwarded(way: Way, middlewares: tuple[str, ...], node: Pool, server: Choice[str], cookies: tuple[Binding, ...]) -> Decision:
     if server.binding is not None:
         cookies += (server.binding,)
-    return Decision(200, way.route, way.rung.canary, middlewares, node.name, server.index, server.to, cookies)
+    return Decision(200, way.route, way.rung.canary, middlewares, node.name, server.position, server.to, cookies)
 
 
 # All outcomes -----------------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def spread(way: Way, bindings: Mapping[str, str], state: State) -> Outcomes:
             part = width * Fraction(choice.weight, choices.total)
             if isinstance(node, Pool):
                 assert isinstance(choice.to, str)
-                yield Outcome(low, low + part, _forwarded(way, middlewares, node, choice, cookies))  # type: ignore[arg-type]
+                yield Outcome(low, low + part, _forwarded(way, middlewares, node, choice, cookies))
             else:
                 assert not isinstance(choice.to, str)
                 yield from below(choice.to, middlewares, (*cookies, choice.binding) if choice.binding is not None else cookies, low, part)

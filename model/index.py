@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from pinfeather.model.conditions import all_of
 from pinfeather.model.match import PathMatch
 from pinfeather.model.request import undotted
 
@@ -31,23 +32,24 @@ _FEW = 12  # so many entries are asked one after the other at least as fast as t
 
 
 class Entry(NamedTuple, Generic[A, T]):
-    """One place in the order."""
+    """One place in the order: what all of its ways ask for, and the ways, of which the first that holds is taken."""
 
     order: int
     names: tuple[str, ...]  # none: every name
     path: PathMatch | None
     path_test: Callable[[A], bool] | None
-    rest: Callable[[A], bool] | None  # what is asked beside name and path
-    found: T
+    tests: tuple[Callable[[A], bool], ...]  # what is asked beside name and path
+    ways: tuple[tuple[Callable[[A], bool] | None, T], ...]
 
 
 class _Kept(NamedTuple, Generic[A, T]):
     order: int
     test: Callable[[A], bool] | None
-    found: T
+    ways: tuple[tuple[Callable[[A], bool] | None, T], ...]
 
 
 _Row = list[_Kept[A, T]]
+_Found = tuple[int, T]  # place in the order, and what stands there
 
 
 @dataclass(slots=True)
@@ -66,9 +68,9 @@ class _Shelf(Generic[A, T]):
         for entry in entries:
             path = entry.path
             if few or path is None or path.regex is not None:
-                shelf.row.append(_Kept(entry.order, _and(entry.path_test, entry.rest), entry.found))
+                shelf.row.append(_Kept(entry.order, all_of(_with(entry.path_test, entry.tests)), entry.ways))
                 continue
-            kept = _Kept(entry.order, entry.rest, entry.found)
+            kept = _Kept(entry.order, all_of(entry.tests), entry.ways)
             if path.exact is not None:
                 shelf.exact.setdefault(path.exact, []).append(kept)
             elif path.prefix is not None:
@@ -76,7 +78,7 @@ class _Shelf(Generic[A, T]):
         shelf.prefixes = sorted(by_length.items())
         return shelf
 
-    def first(self, asked: A, best: _Kept[A, T] | None) -> _Kept[A, T] | None:
+    def first(self, asked: A, best: _Found[T] | None) -> _Found[T] | None:
         best = _first(self.row, asked, best)
         if self.exact or self.prefixes:
             path = asked.path
@@ -91,20 +93,19 @@ class _Shelf(Generic[A, T]):
         return best
 
 
-def _first(row: _Row[A, T], asked: A, best: _Kept[A, T] | None) -> _Kept[A, T] | None:
-    for kept in row:
-        if best is not None and kept.order > best.order:
+def _first(row: _Row[A, T], asked: A, best: _Found[T] | None) -> _Found[T] | None:
+    for order, test, ways in row:
+        if best is not None and order > best[0]:
             return best
-        test = kept.test
         if test is None or test(asked):
-            return kept
+            for condition, found in ways:
+                if condition is None or condition(asked):
+                    return order, found
     return best
 
 
-def _and(first: Callable[[A], bool] | None, second: Callable[[A], bool] | None) -> Callable[[A], bool] | None:
-    if first is None or second is None:
-        return first or second
-    return lambda asked: first(asked) and second(asked)
+def _with(first: Callable[[A], bool] | None, rest: tuple[Callable[[A], bool], ...]) -> tuple[Callable[[A], bool], ...]:
+    return rest if first is None else (first, *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class Index(Generic[A, T]):
     _names: dict[str, _Shelf[A, T]]
     _parents: dict[str, _Shelf[A, T]]
     _others: _Shelf[A, T]
+    _some_others: bool
 
     @classmethod
     def of(cls, entries: Iterable[Entry[A, T]]) -> Index[A, T]:
@@ -134,10 +136,11 @@ class Index(Generic[A, T]):
             {name: _Shelf.of(found) for name, found in names.items()},
             {name: _Shelf.of(found) for name, found in parents.items()},
             _Shelf.of(others),
+            bool(others),
         )
 
     def first(self, asked: A) -> T | None:
-        best: _Kept[A, T] | None = None
+        best: _Found[T] | None = None
         name = asked.name
         if (shelf := self._names.get(name)) is not None:
             best = shelf.first(asked, None)
@@ -145,5 +148,6 @@ class Index(Generic[A, T]):
             _, dot, parent = name.partition(".")
             if dot and (shelf := self._parents.get(parent)) is not None:
                 best = shelf.first(asked, best)
-        best = self._others.first(asked, best)
-        return None if best is None else best.found
+        if self._some_others:
+            best = self._others.first(asked, best)
+        return None if best is None else best[1]

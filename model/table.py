@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pinfeather.model.balance import Binding, Elsewhere, Fork, Node, fork, pool
@@ -19,7 +19,7 @@ from pinfeather.model.services import LoadBalancer, Service, Split
 from pinfeather.model.sticky import Sticky
 
 
-class Undecided(ValueError):
+class UndecidedError(ValueError):
     """A template stands in the document: what it means is not known yet."""
 
     def __init__(self, template: str, path: Path) -> None:
@@ -29,9 +29,9 @@ class Undecided(ValueError):
 
 
 def refuse_templates(value: object, path: Path = ()) -> None:
-    """Raises Undecided at the first template."""
+    """Raises UndecidedError at the first template."""
     if isinstance(value, Template):
-        raise Undecided(str(value), path)
+        raise UndecidedError(str(value), path)
     if isinstance(value, Noun):
         for name, part in value.__dict__.items():
             if part is not None and part != ():
@@ -69,13 +69,12 @@ class Table:
 
     @classmethod
     def of(cls, document: Document) -> Table:
-        """Raises Undecided, a ValueError, where a template stands in the document."""
+        """Raises UndecidedError, a ValueError, where a template stands in the document."""
         refuse_templates(document)
         nodes = _nodes(document.services)
         splits = {index: _route_fork(route, nodes) for index, route in enumerate(document.routes) if route.split}
         order = precedence(document)
-        index = Index.of(_entry(document, position, rung, nodes, splits) for position, rung in enumerate(order))
-        return cls(document, order, nodes, splits, index)
+        return cls(document, order, nodes, splits, Index.of(_entries(document, order, nodes, splits)))
 
     def first(self, asked: Asked) -> Way | None:
         """The rung of highest precedence that holds."""
@@ -132,24 +131,57 @@ def _route_fork(route: Route, nodes: Mapping[str, Node]) -> Fork:
     )
 
 
-def _entry(document: Document, position: int, rung: Rung, nodes: Mapping[str, Node], splits: Mapping[int, Fork]) -> Entry[Asked, Way]:
-    route = document.routes[rung.route]
-    canary = route.canaries[rung.canary] if rung.canary is not None else None
-    form = lift(both((*conditions(route), *((canary.when,) if canary is not None else ()))))
-    split = splits.get(rung.route)
-    tests: list[HttpTest] = edge_tests(route.entry_points, route.tls.terminate if route.tls is not None else None)
-    if canary is not None and split is not None and route.order == "binding_first":
+def _steps(document: Document, order: Sequence[Rung]) -> Iterator[tuple[Rung, ...]]:
+    """The order in steps: a route with the canaries that stand directly before it, or a canary that stands elsewhere."""
+    step: list[Rung] = []
+    for rung in order:
+        if step and step[-1].route != rung.route:
+            yield tuple(step)
+            step = []
+        if rung.canary is not None and document.routes[rung.route].canaries[rung.canary].priority is not None:
+            if step:
+                yield tuple(step)
+            yield (rung,)
+            step = []
+        else:
+            step.append(rung)
+    if step:
+        yield tuple(step)
+
+
+def _entries(
+    document: Document, order: Sequence[Rung], nodes: Mapping[str, Node], splits: Mapping[int, Fork]
+) -> Iterator[Entry[Asked, Way]]:
+    for position, step in enumerate(_steps(document, order)):
+        index = step[0].route
+        route, split = document.routes[index], splits.get(index)
+        alone = route.canaries[step[0].canary].when if len(step) == 1 and step[0].canary is not None else None
+        form = lift(both((*conditions(route), *((alone,) if alone is not None else ()))))
+        tests = edge_tests(route.entry_points, route.tls.terminate if route.tls is not None else None)
+        if form.match is not None:
+            tests.append(compiled(form.match, http_leaf))
+        ways = tuple(
+            (_canary_test(route, rung.canary, split, asked_before=alone is not None), _way(route, rung, nodes, split)) for rung in step
+        )
+        path_test = path_is(form.path) if form.path is not None else None
+        yield Entry(position, form.hosts, form.path, path_test, tuple(tests), ways)
+
+
+def _canary_test(route: Route, canary: int | None, split: Fork | None, *, asked_before: bool) -> HttpTest | None:
+    if canary is None:
+        return None
+    tests = [] if asked_before else [compiled(route.canaries[canary].when, http_leaf)]
+    if split is not None and route.order == "binding_first":
         tests.append(unbound(split))
-    if form.match is not None:
-        tests.append(compiled(form.match, http_leaf))
-    if canary is not None:
-        cookie = split.cookie if split is not None and canary.binds else None
-        binding = Binding(cookie, canary.to) if cookie is not None else None
-        way = Way(rung, route.name, route.middlewares, node(canary.to, nodes), binding)
-    else:
-        way = Way(rung, route.name, route.middlewares, split if split is not None else node(str(route.to), nodes))
-    path_test = path_is(form.path) if form.path is not None else None
-    return Entry(position, form.hosts, form.path, path_test, all_of(tests), way)
+    return all_of(tests)
+
+
+def _way(route: Route, rung: Rung, nodes: Mapping[str, Node], split: Fork | None) -> Way:
+    if rung.canary is None:
+        return Way(rung, route.name, route.middlewares, split if split is not None else node(str(route.to), nodes))
+    canary = route.canaries[rung.canary]
+    cookie = split.cookie if split is not None and canary.binds else None
+    return Way(rung, route.name, route.middlewares, node(canary.to, nodes), Binding(cookie, canary.to) if cookie is not None else None)
 
 
 def unbound(split: Fork) -> HttpTest:

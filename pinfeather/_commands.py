@@ -144,18 +144,8 @@ def schema(given: argparse.Namespace) -> int:  # noqa: ARG001 - every command ha
     return 0
 
 
-def proxy(given: argparse.Namespace) -> int:
-    try:
-        from pinfeather.proxy.__main__ import run
-    except ModuleNotFoundError as missing:
-        raise UsageError(f"the reference proxy needs {missing.name}; install pinfeather[proxy]") from None
-    code: int = run(given)
-    return code
-
-
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "lint": lint,
     "formats": formats,
     "schema": schema,
-    "proxy": proxy,
 }

@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags: tuple[str, ...] = ()
     if words[:1] == ["convert"] and not {"-h", "--help"} & set(words):
         flags = _format_flags(convert, words)
+    if words[:1] == ["proxy"]:
+        return _proxy(words[1:])
     given = parser.parse_args(words)
     if given.command is None:
         parser.print_help()
@@ -65,12 +67,7 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
 
     commands.add_parser("schema", help="print the JSON Schema of a document, for editors", allow_abbrev=False)
 
-    proxy = commands.add_parser("proxy", help="serve a document with the reference proxy", allow_abbrev=False)
-    proxy.add_argument("file", metavar="FILE")
-    proxy.add_argument("--listen", action="append", default=[], metavar="NAME=HOST:PORT", help="an entry point; may be given again")
-    proxy.add_argument("--admin", metavar="HOST:PORT", help="where to answer /healthz and /state; loopback only")
-    proxy.add_argument("--key-file", metavar="FILE", help="the key of the sticky cookies' values; made anew at each start without it")
-    proxy.add_argument("--traefik-compat", action="store_true", help="cookie values as Traefik makes them; for comparisons")
+    commands.add_parser("proxy", help="serve a document with the reference proxy", add_help=False)
     return parser, convert
 
 
@@ -102,6 +99,15 @@ def _format_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> tupl
 def _reporting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", choices=("text", "json"), default="text", help="how findings are printed")
     parser.add_argument("--all", action="store_true", help="print every finding, not the worst ten")
+
+
+def _proxy(words: Sequence[str]) -> int:
+    try:
+        from pinfeather.proxy.__main__ import main as serve
+    except ModuleNotFoundError as missing:
+        print(f"pinfeather: the reference proxy needs {missing.name}; install pinfeather[proxy]", file=sys.stderr)
+        return 2
+    return serve(words, prog="pinfeather proxy")
 
 
 def _run(given: argparse.Namespace, options: dict[str, str | bool]) -> int:

@@ -119,7 +119,7 @@ class ConfigFileResource(Resource[ConfigFileInputs, ConfigFileOutputs]):
         found = _look(new)
         if isinstance(found, _Ours) and _belongs(found, step, old):
             if _edited(found, old):
-                step.say(Severity.WARNING, f"{new.path} was edited by hand; it will be put right.")
+                step.say(Severity.WARNING, _hand(new.path))
             if found.sha256 != _sha256(_render(new, _owner(step.urn))):
                 changes.setdefault("sha256", Change.UPDATE)
             if new.mode is not None and found.mode != new.mode:
@@ -139,7 +139,7 @@ class ConfigFileResource(Resource[ConfigFileInputs, ConfigFileOutputs]):
             if found.owner != owner and not moved:
                 raise _not_ours(new.path, f"belongs to {found.owner}")
             if found.edited:
-                step.say(Severity.WARNING, f"{new.path} was edited by hand; it is put right.")
+                step.say(Severity.WARNING, _hand(new.path))
         return self._write(step, new, found)
 
     @override
@@ -151,7 +151,7 @@ class ConfigFileResource(Resource[ConfigFileInputs, ConfigFileOutputs]):
             return None
         edited = _edited(found, old)
         if edited:
-            step.say(Severity.WARNING, f"{old.inputs.path} was edited by hand; the next `up` puts it right.")
+            step.say(Severity.WARNING, _hand(old.inputs.path))
         return ConfigFileOutputs(sha256=found.sha256, owner=found.owner, edited=edited)
 
     @override
@@ -162,7 +162,7 @@ class ConfigFileResource(Resource[ConfigFileInputs, ConfigFileOutputs]):
         elif not isinstance(found, _Ours) or not _belongs(found, step, old):
             raise _not_ours(new.path, _whose(found))
         elif _edited(found, old):
-            step.say(Severity.WARNING, f"{new.path} was edited by hand; it is put right.")
+            step.say(Severity.WARNING, _hand(new.path))
         return self._write(step, new, found)
 
     @override
@@ -245,6 +245,11 @@ def _whose(found: _Found) -> str:
     if isinstance(found, _Ours):
         return f"belongs to {found.owner}"
     return found.reason if isinstance(found, _Foreign) else "is gone"
+
+
+def _hand(path: str) -> str:
+    # One sentence for refresh, comparison and update: what is said twice in a run is shown once.
+    return f"{path} was edited by hand; `up` puts it right."
 
 
 def _not_ours(path: str, reason: str) -> RefusedError:

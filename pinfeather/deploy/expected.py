@@ -94,7 +94,10 @@ class Story:
     @classmethod
     def of(cls, document: Document) -> Story:
         """The first route of the document that can be checked. Raises `Unfit` when none can."""
-        table = Table.of(document)
+        try:
+            table = Table.of(document)
+        except ValueError as error:
+            raise Unfit(str(error)) from error
         for route in document.routes:
             cookie = next(_exact_cookies(route), None)
             if cookie is None or not route.split or route.sticky is None:
@@ -127,13 +130,11 @@ class Story:
             bindings=dict(bindings or {}),
         )
         found = []
-        for outcome in outcomes(self.table, request, self._state(down)).parts:
-            decision = outcome.decision
-            if decision.route != self.route.name or decision.service is None or decision.server is None:
+        for low, high, decision in outcomes(self.table, request, self._state(down)).parts:
+            if decision.route != self.route.name or decision.service is None or decision.server_key is None:
                 return ()
             cookies_set = tuple((binding.cookie, binding.value) for binding in decision.set_cookies)
-            server = self.servers(decision.service)[decision.server]
-            found.append(Expected(outcome.share, decision.service, server, cookies_set, self._headers(decision)))
+            found.append(Expected(high - low, decision.service, decision.server_key, cookies_set, self._headers(decision)))
         return tuple(found)
 
     def servers(self, service: str) -> tuple[str, ...]:

@@ -93,6 +93,7 @@ class PinfeatherProvider(messages.Provider):
         self._say = say
         self._cancelled = Event()
         self._served: dict[str, Operations] = {}
+        self._said: set[tuple[str, str]] = set()
 
     @override
     async def configure(self, request: messages.ConfigureRequest) -> messages.ConfigureResponse:
@@ -149,7 +150,13 @@ class PinfeatherProvider(messages.Provider):
         return self._served[token]
 
     def _step(self, urn: str, preview: bool) -> Step:
-        return Step(urn, preview, partial(self._say, urn), self._cancelled)
+        return Step(urn, preview, partial(self._say_once, urn), self._cancelled)
+
+    def _say_once(self, urn: str, severity: Severity, message: str) -> None:
+        # The engine compares a resource up to three times in one run.
+        if (urn, message) not in self._said:
+            self._said.add((urn, message))
+            self._say(urn, severity, message)
 
 
 def _diff_response(difference: Difference, inputs: Collection[str]) -> messages.DiffResponse:

@@ -23,6 +23,8 @@ from typing import Self, TypeAlias
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 DEADLINE = 20.0
 """Seconds that a start, a reload or a condition may take."""
+HIT, MISS = 418, 404
+"""What a route to `noop@internal` answers, and what Traefik does where no route matches."""
 _REFUSED = ("Error while building configuration", "Error occurred during watcher callback", "Cannot start the provider")
 _BUSY = "address already in use"
 
@@ -183,7 +185,7 @@ class Traefik:
     def _put(self, files: Mapping[str, str]) -> None:
         self._generation += 1
         rule = f"Path(`/{_READY}{self._generation}`)"
-        ready = {"http": {"routers": {f"{_READY}{self._generation}": {"rule": rule, "service": "noop@internal", "priority": 1}}}}
+        ready = {"http": {"routers": {f"{_READY}{self._generation}": {"rule": rule, "service": "noop@internal", "priority": 1 << 30}}}}
         for name, text in {**files, f"{_READY}.yml": json.dumps(ready)}.items():
             temporary = self.dynamic / f".{name}.tmp"
             temporary.write_text(text, "utf-8")
@@ -197,10 +199,21 @@ class Traefik:
             if refusal := next((line for line in written.splitlines() if any(words in line for words in _REFUSED)), None):
                 raise TraefikError(f"Traefik refuses a file: {refusal}")
             try:
-                routers = self.rawdata().get("routers")
+                answer = self.request("/api/rawdata", entry_point="traefik")
             except OSError:
                 return False
-            return isinstance(routers, dict) and name in routers
+            router = json.loads(answer.body).get("routers", {}).get(name) if answer.status == 200 else None
+            return router is not None and ("tls" in router or all(map(switched, router.get("using", ()))))
+
+        def switched(entry_point: str) -> bool:
+            # Entry points take a new configuration one after the other. An answer that is not Traefik's own 404 is
+            # ours, or that of something before HTTP routers (a redirect, a TCP route), which is in force with it.
+            try:
+                return self.request(f"/{_READY}{self._generation}", entry_point=entry_point, timeout=1).status != MISS
+            except ConnectionRefusedError:
+                return False
+            except (OSError, http.client.HTTPException):
+                return True
 
         self.wait(shown, "the configuration to be in force")
 

@@ -81,10 +81,14 @@ class Taking:
         """Of an entry of a mapping its key; else the value."""
         return self._book.reading.span(self._key_mark)
 
-    def span_of(self, key: str) -> Span:
-        """Where the value of a key stands, taken or not; of an absent key, where this mapping stands."""
-        spot = self._seen.get(self._find(key, self._seen) or key)
-        return self.span if spot is None else self._book.reading.span(spot[1])
+    def span_of(self, key: str, *below: str | int) -> Span:
+        """Where the value of a key stands, or what is below it, taken or not; of an absent key, where this mapping stands."""
+        name = self._find(key, self._seen) or key
+        spot = self._seen.get(name)
+        if spot is None:
+            return self.span
+        whole = self._book.reading.span(spot[1])
+        return self._book.reading.spans.get((*self.path, name, *below), whole) if below else whole
 
     def key_span_of(self, key: str) -> Span:
         spot = self._seen.get(self._find(key, self._seen) or key)

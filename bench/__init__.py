@@ -1,0 +1,1 @@
+"""The figures of `bench/README.md`, measured: `make bench`."""
