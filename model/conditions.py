@@ -95,7 +95,7 @@ def http_leaf(leaf: Leaf) -> HttpTest:
             return host_is(leaf.host)
         case HostRegex():
             search = compile_regex(leaf.host_regex)
-            return lambda asked: bool(search(asked.host))
+            return lambda asked: bool(search(searched(asked.host)))
         case PathIs():
             return path_is(leaf.path)
         case Method():

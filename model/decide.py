@@ -26,23 +26,29 @@ from typing import Literal, NamedTuple
 from pinfeather.model.balance import Binding, Choice, Elsewhere, Node, Pool
 from pinfeather.model.request import Asked, Request, State, Status, matched_path, normal_path
 from pinfeather.model.table import Table, UndecidedError, Way
+from pinfeather.model.trace import Kind, Step, trace
 
 __all__ = (
     "DRAWS",
+    "NOWHERE",
+    "NO_ROUTE",
     "Binding",
     "Decision",
     "Effect",
+    "Kind",
     "Outcome",
     "Outcomes",
     "Request",
     "State",
     "Status",
+    "Step",
     "Table",
     "UndecidedError",
     "decide",
     "matched_path",
     "normal_path",
     "outcomes",
+    "trace",
 )
 
 DRAWS = 2**64
@@ -84,7 +90,7 @@ class Decision(NamedTuple):
         return Effect(self.status, self.middlewares, self.service, self.server_key, self.set_cookies)
 
 
-_NO_ROUTE = Decision(404, reason="no route")
+NO_ROUTE = Decision(404, reason="no route")
 
 
 def decide(table: Table, request: Request, state: State, draw: int) -> Decision:
@@ -92,7 +98,7 @@ def decide(table: Table, request: Request, state: State, draw: int) -> Decision:
     if not 0 <= draw < DRAWS:
         raise ValueError(f"the draw {draw} is not in [0, 2**64)")
     way = table.first(Asked(request, state))
-    return _NO_ROUTE if way is None else follow(way, request.bindings, state, draw)
+    return NO_ROUTE if way is None else follow(way, request.bindings, state, draw)
 
 
 def follow(way: Way, bindings: Mapping[str, str], state: State, draw: int) -> Decision:
@@ -172,12 +178,13 @@ class Outcomes:
         return next(part.decision for part in self.parts if part.low <= place < part.high)
 
 
+NOWHERE = Outcomes((Outcome(Fraction(0), Fraction(1), NO_ROUTE),))
+
+
 def outcomes(table: Table, request: Request, state: State) -> Outcomes:
     """What each draw leads to, as exact fractions."""
     way = table.first(Asked(request, state))
-    if way is None:
-        return Outcomes((Outcome(Fraction(0), Fraction(1), _NO_ROUTE),))
-    return spread(way, request.bindings, state)
+    return NOWHERE if way is None else spread(way, request.bindings, state)
 
 
 def spread(way: Way, bindings: Mapping[str, str], state: State) -> Outcomes:

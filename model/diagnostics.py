@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from pinfeather.model.codes import Code as Code
+
 Path = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indexes from the root."""
 
@@ -45,61 +47,6 @@ class Severity(StrEnum):
     ERROR = "error"  # refused, unless the code may be allowed and is
     WARNING = "warning"
     INFO = "info"
-
-
-class Code(StrEnum):
-    """Every code that is not made of a feature. `loss.*`, `carried.*` and `near.*` are: see `features.Feature`."""
-
-    SYNTAX = "input.syntax"
-    ENCODING = "input.encoding"
-    EMPTY = "input.empty"
-    TOO_LARGE = "input.too-large"
-    TOO_DEEP = "input.too-deep"
-    ALIASES = "input.aliases"
-    DUPLICATE_KEY = "input.duplicate-key"
-    TAG = "input.tag"
-    KEY = "input.key"
-    VALUE = "input.value"
-    REFERENCE = "input.reference"
-    NAME_CLASH = "input.name-clash"
-    WEIGHTS = "input.weights"
-    COOKIE = "input.cookie"
-    REGEX = "input.regex"
-    RULE = "input.rule"
-    ACTION = "input.template-action"
-    FORMAT = "input.format"
-    OPTION = "input.option"
-    FILE = "input.file"
-    TEMPLATE = "input.template"
-    UNKNOWN = "unread.unknown"
-    UNSUPPORTED = "unread.unsupported"
-    SCOPE = "unread.scope"
-    ASSUMED = "lint.assumed"
-    EXTERNAL = "lint.external-reference"
-    INTERNAL = "lint.internal-reference"
-    COOKIE_INSECURE = "lint.cookie-insecure"
-    COOKIE_READABLE = "lint.cookie-readable"
-    COOKIE_SAME_SITE = "lint.cookie-same-site"
-    COOKIE_LIFETIME = "lint.cookie-lifetime"
-    SAME_SITE_NONE = "lint.same-site-none"
-    COOKIE_SHARED = "lint.cookie-shared"
-    COOKIE_NESTED = "lint.cookie-nested"
-    COOKIE_REGEX = "lint.cookie-regex"
-    NO_HEALTH_CHECK = "lint.no-health-check"
-    STICKY_ONE = "lint.sticky-one-child"
-    STICKY_EMPTY = "lint.sticky-empty"
-    STICKY_MIDDLEWARE = "lint.sticky-middleware"
-    WEIGHT_SUM = "lint.weight-sum"
-    WEIGHT_ZERO = "lint.weight-zero"
-    PRIORITY_TIE = "lint.priority-tie"
-    NEVER_WINS = "lint.never-wins"
-    PLUGIN_LOAD = "plugin.load"
-    PLUGIN_CLASH = "plugin.clash"
-    PLUGIN_HOOK = "plugin.hook"
-    PLUGIN_RAISED = "plugin.raised"
-    BUG_READ_BACK = "bug.read-back"
-    BUG_SECOND_PASS = "bug.second-pass"  # noqa: S105 - no password
-    BUG = "bug.internal"
 
 
 ALLOWABLE = ("loss.", "unread.", "lint.")

@@ -19,6 +19,12 @@ from pinfeather.model.noun import Noun, Template, external
 from pinfeather.model.routes import Metadata, Route, TcpRoute, Tls
 from pinfeather.model.services import HealthCheck, LoadBalancer, Server, Split, TcpLoadBalancer, TcpServer, TcpSplit
 from pinfeather.model.sticky import Cookie
+from pinfeather.model.support import FULL, NONE, Derived, Full, Near, Nothing, Support, When
+
+__all__ = (
+    "ALL_ROWS", "FULL", "NAMES", "NONE", "ROWS", "Derived", "Feature", "Full", "Near", "Nothing", "Place", "Row", "Support", "Take", "When",
+    "places", "walk",
+)  # fmt: skip
 
 
 class Feature(StrEnum):
@@ -113,39 +119,13 @@ class Feature(StrEnum):
     TCP_MIDDLEWARES = "tcp.middlewares"
     EXTERNAL = "external-reference"
     TEMPLATE = "template"
+    ROUTE_NAME = "name.route"
+    SERVICE_NAME = "name.service"
+    MIDDLEWARE_NAME = "name.middleware"
 
 
-@dataclass(frozen=True, slots=True)
-class Full:
-    """The format says it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """The format says it, and behaves a little differently: one sentence."""
-
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """The format has no word for it. `instead`: what happens, where the table's own sentence does not fit."""
-
-    instead: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class When:
-    """It depends on the place: `check(document, path)` answers with one of the other three."""
-
-    check: Callable[[Document, Path], Full | Near | Nothing]
-    sentence: str = ""
-    """For the support table."""
-
-
-Support = Full | Near | Nothing | When
-FULL = Full()
-NONE = Nothing()
+NAMES = frozenset({Feature.ROUTE_NAME, Feature.SERVICE_NAME, Feature.MIDDLEWARE_NAME})
+"""Nothing is without a name, so these are never lost: absent from a format's table, the names are kept as they are."""
 
 
 class Take(Enum):
@@ -325,6 +305,7 @@ for _row in ROWS:
 _EXTERNAL = Row(Feature.EXTERNAL, Noun, None, Take.REFERENCE, "what names it is left out")
 _ALONE = Row(Feature.SERVICE_ALONE, Noun, None, Take.SERVICE, "it is not written", carried=True)
 _TEMPLATE = Row(Feature.TEMPLATE, Noun, None, Take.REFERENCE, "give it a value with --bind 'EXPR=value'")
+ALL_ROWS = (*ROWS, _EXTERNAL, _TEMPLATE, _ALONE)
 _REFERENCES = {"to", "middlewares", "options", "servers_transport"}
 
 

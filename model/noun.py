@@ -83,7 +83,7 @@ class _OrTemplate:
 
 def refuse(kind: str, message: str, **context: object) -> PydanticCustomError:
     """An error of validation whose kind the reader turns into the code `input.<kind>`."""
-    return PydanticCustomError(f"pinfeather_{kind}", message.replace("{", "{{").replace("}", "}}"), dict(context))
+    return PydanticCustomError(f"pinfeather_{kind}", message, dict(context))
 
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -6,17 +6,18 @@ point takes its route, and with it every later route that would then serve the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pinfeather.model.canary import SplitEntry
 from pinfeather.model.diagnostics import Allowed, Diagnostic, Path, Severity
 from pinfeather.model.document import Document, problems
-from pinfeather.model.features import Feature, Full, Near, Nothing, Place, Support, Take, When, places
+from pinfeather.model.features import Derived, Feature, Full, Near, Nothing, Place, Support, Take, When, places
 from pinfeather.model.match import PathMatch
 from pinfeather.model.middlewares import Middleware
 from pinfeather.model.normal import Rung, lifted, precedence
 from pinfeather.model.noun import Noun
+from pinfeather.model.rename import derive
 from pinfeather.model.routes import Route
 from pinfeather.model.services import LoadBalancer, Split, TcpSplit
 
@@ -46,6 +47,8 @@ class _Cut:
 
 def support_at(support: Support, document: Document, path: Path) -> Full | Near | Nothing:
     """What a support says of one place."""
+    if isinstance(support, Derived):
+        return Full()
     return support.check(document, path) if isinstance(support, When) else support
 
 
@@ -66,7 +69,13 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
         _take(cut, place, permitted=finding.security and any(rule.covers(finding) for rule in rules))
     _follow(document, cut)
     found += _guard(document, cut)
-    kept = _without(document, cut)
+    found += _left_alone(document, cut, supports.get(Feature.SERVICE_ALONE, Nothing()))
+    origins = {
+        "routes": [index for index in range(len(document.routes)) if index not in cut.routes],
+        "tcp_routes": [index for index in range(len(document.tcp_routes)) if index not in cut.tcp_routes],
+    }
+    kept, renamed = derive(_without(document, cut), supports, origins)
+    found += renamed
     assert not list(problems(kept)), "what is left of a whole document is whole"
     return Projection(kept, tuple(found))
 
@@ -77,14 +86,14 @@ def _loss(place: Place, support: Nothing) -> Diagnostic:
         return Diagnostic(
             f"carried.{row.feature}", Severity.WARNING, f"{_what(place)} is not carried along", place.path, support.instead or row.instead
         )
-    instead = support.instead or row.instead or _INSTEAD[row.take]
+    instead = support.instead or row.instead or INSTEAD[row.take]
     protects = row.take in (Take.DEMAND, Take.MIDDLEWARE) or row.feature is Feature.SERVICE_MIDDLEWARES
     return Diagnostic(
         f"loss.{row.feature}", Severity.ERROR, f"the target cannot say {_what(place)}", place.path, instead, security=protects
     )
 
 
-_INSTEAD = {
+INSTEAD = {
     Take.FIELD: "the target's default holds",
     Take.CONDITION: "the canary or route that asks for it is left out as a whole",
     Take.DEMAND: "the route that demands it is left out",
@@ -274,6 +283,37 @@ def _apart(one: PathMatch | None, other: PathMatch | None) -> bool:
             return second.exact != first.exact if second.exact is not None else not first.exact.startswith(second.prefix or "")
     a, b = one.prefix or "", other.prefix or ""
     return not a.startswith(b) and not b.startswith(a)
+
+
+def _left_alone(document: Document, cut: _Cut, support: Support) -> list[Diagnostic]:
+    """Services that nothing leads to any more, where the target has no word for a service that stands alone."""
+    found: list[Diagnostic] = []
+    once = {target for route in document.routes for target in route.targets} | _entered(document, ())
+    while True:
+        now = {
+            target
+            for index, route in enumerate(document.routes)
+            if index not in cut.routes
+            for number, target in enumerate(route.targets)
+            if (index, number) not in cut.canaries  # a route's targets begin with those of its canaries
+        }
+        now |= _entered(document, cut.services)
+        alone = [name for name in document.services if name in once and name not in now and name not in cut.services]
+        before = len(cut.services)
+        for name in alone:
+            path: Path = ("services", name)
+            said = support_at(support, document, path)
+            if isinstance(said, Nothing):
+                cut.services[name] = path
+                what = f"nothing that is left leads to the service {name!r}"
+                found.append(Diagnostic(f"carried.{Feature.SERVICE_ALONE}", Severity.WARNING, what, path, "it is not written"))
+        if len(cut.services) == before:
+            return found
+
+
+def _entered(document: Document, gone: Container[str]) -> set[str]:
+    splits = (service for name, service in document.services.items() if name not in gone and isinstance(service, Split))
+    return {entry.to for split in splits for entry in split.split}
 
 
 # What stays ------------------------------------------------------------------------------------------------------------

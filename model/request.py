@@ -174,7 +174,7 @@ def _unescaped(text: str) -> str | None:
         return text.replace("+", " ")
     if any(not re.match("[0-9A-Fa-f]{2}", rest) for rest in text.split("%")[1:]):
         return None
-    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "surrogateescape")
+    return unquote_to_bytes(text.replace("+", " ").encode("utf-8", "surrogatepass")).decode("utf-8", "surrogateescape")
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

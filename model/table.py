@@ -35,7 +35,7 @@ def refuse_templates(value: object, path: Path = ()) -> None:
     if isinstance(value, Noun):
         for name, part in value.__dict__.items():
             if part is not None and part != ():
-                refuse_templates(part, (*path, name))
+                refuse_templates(part, (*path, type(value).model_fields[name].alias or name))
     elif isinstance(value, Mapping):
         for key, part in value.items():
             refuse_templates(part, (*path, key))

@@ -26,6 +26,7 @@ _HOMES = {
     "Near": "pinfeather.model.features",
     "Nothing": "pinfeather.model.features",
     "When": "pinfeather.model.features",
+    "Derived": "pinfeather.model.features",
     "Support": "pinfeather.model.features",
     "Diagnostic": "pinfeather.model.diagnostics",
     "Code": "pinfeather.model.diagnostics",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from pinfeather.model.document import Document as Document
     from pinfeather.model.features import FULL as FULL
     from pinfeather.model.features import NONE as NONE
+    from pinfeather.model.features import Derived as Derived
     from pinfeather.model.features import Feature as Feature
     from pinfeather.model.features import Near as Near
     from pinfeather.model.features import Nothing as Nothing

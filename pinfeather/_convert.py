@@ -11,7 +11,7 @@ from pinfeather.model.diagnostics import Allowed, Code, Diagnostic, Path, Report
 from pinfeather.model.document import Document
 from pinfeather.model.normal import normal
 from pinfeather.model.project import project
-from pinfeather.translators.contract import AnyTranslator, Artifact, Emitted, File, Options, Parsed, Source, TextFile
+from pinfeather.translators.contract import AnyTranslator, Artifact, Emitted, File, Options, Parsed, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,6 @@ def write(document: Document, writer: AnyTranslator, options: Options, *, allowe
 
 
 def _read_back(kept: Document, emitted: Emitted, writer: AnyTranslator, options: Options) -> tuple[Diagnostic, ...]:
-    if not any(isinstance(part, TextFile) for part in emitted.artifacts):
-        return ()
     again = read(emitted.source(), writer, options)
     if again.document is None:
         why = next(finding.message for finding in again.diagnostics if finding.severity is Severity.ERROR)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pinfeather._plugins import Found
+from pinfeather.model.codes import MEANINGS
 from pinfeather.model.document import Document
-from pinfeather.model.features import Feature, Full, Near, Nothing, Support, When
+from pinfeather.model.features import ALL_ROWS, FULL, NAMES, NONE, Derived, Feature, Full, Near, Support, When
+from pinfeather.model.project import INSTEAD
 from pinfeather.translators.contract import AnyTranslator
 
 
@@ -25,7 +27,7 @@ def page(translator: AnyTranslator) -> str:
         lines.append("")
     supports = translator.supports(translator.options())
     lines += ["## What it can say", "", "| feature | said | note |", "|---|---|---|"]
-    lines += [f"| `{feature}` | {' | '.join(_words(supports.get(feature, Nothing())))} |" for feature in Feature]
+    lines += [f"| `{feature}` | {' | '.join(_words(supports.get(feature, FULL if feature in NAMES else NONE)))} |" for feature in Feature]
     return "\n".join(lines) + "\n"
 
 
@@ -36,6 +38,8 @@ def _words(support: Support) -> tuple[str, str]:
         return "nearly", support.sentence
     if isinstance(support, When):
         return "it depends", support.sentence
+    if isinstance(support, Derived):
+        return "derived", support.sentence
     return "no", support.instead
 
 
@@ -43,3 +47,31 @@ def json_schema() -> dict[str, object]:
     """The JSON Schema of a canonical document."""
     made: dict[str, object] = Document.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Pinfeather document", **made}
+
+
+def codes_page() -> str:
+    """`docs/codes.md`: every code with its sentence and its remedy, and how losses are made of features."""
+    lines = [
+        "# Codes",
+        "",
+        "A finding has a code. Errors stop a conversion. `loss.*`, `unread.*` and `lint.*` may be allowed, by `--allow CODE`,",
+        "`--allow CODE@PATH` or an allow file; a loss of security only by its very path. What cannot be read may not.",
+        "",
+        "| code | meaning | what to do |",
+        "|---|---|---|",
+        *(f"| `{code}` | {meaning} | {remedy} |" for code, (meaning, remedy) in MEANINGS.items()),
+        "",
+        "## Losses",
+        "",
+        "`loss.FEATURE`: the target cannot say it, and behaves differently. `carried.FEATURE`: it cannot be carried along, and",
+        "decides nothing. `near.FEATURE`: the target says it, and behaves a little differently. What happens instead:",
+        "",
+        "| feature | instead |",
+        "|---|---|",
+        *(f"| `{feature}` | {instead} |" for feature, instead in _losses().items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _losses() -> dict[Feature, str]:
+    return {row.feature: row.instead or INSTEAD[row.take] for row in sorted(ALL_ROWS, key=lambda row: list(Feature).index(row.feature))}

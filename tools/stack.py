@@ -30,7 +30,7 @@ CHECK = "pinfeather.deploy.table"  # run after `up`, with `--stack NAME`: measur
 # Rows of the tree that tell of no change, and what a terminal would have overwritten.
 NOISE = re.compile(
     r"@ .*|Duration: .*"
-    r"| [ ~+-]{1,2} +\S+:\S+:\S+ \S+ *((runn|refresh|read|creat|updat|delet|replac)ing(?!.*(error|failed)).*|refreshed.*)?"
+    r"| [ ~+-]{1,2} +\S+:\S+:\S+ \S+ *((runn|refresh|read|creat|updat|delet|replac)ing(?!.*(error|failed)).*|refresh(ed)?( \([\d.]+s\))?)?"
     r"|The resources in the stack have been deleted, .*|If you want to remove the stack completely, .*"
 )
 FORECAST = ("Previewing ",)  # what comes before the real thing, and is repeated by it
@@ -79,7 +79,7 @@ class Stack:
             raise FailedError((done.stderr or done.stdout).strip().removeprefix("error: "))
 
     def shown(self, *words: str) -> int:
-        """A command whose output is shown as it comes, without its noise; returns its exit code."""
+        """A command whose output is shown as it comes, without its noise; returns its exit code. Raises FailedError where it was killed."""
         process = subprocess.Popen(
             self._command(words),
             cwd=self.root,
@@ -95,6 +95,8 @@ class Stack:
         with process, interrupts_passed_on(process):
             for line in readable(process.stdout):
                 write(line)
+        if process.returncode < 0:
+            raise FailedError(f"the engine was ended by signal {-process.returncode}; the next run goes on from its state")
         return process.returncode
 
     def make(self) -> None:

@@ -86,9 +86,19 @@ class Emitted:
 
     artifacts: tuple[Artifact, ...]
 
+    def files(self) -> tuple[TextFile, ...]:
+        """All of it as text: the files, then the objects and patches as one stream, `objects.yaml`."""
+        texts = tuple(part for part in self.artifacts if isinstance(part, TextFile))
+        trees = [part.tree for part in self.artifacts if not isinstance(part, TextFile)]
+        if not trees:
+            return texts
+        from pinfeather.translators._syntax.yaml_emit import emit_all
+
+        return (*texts, TextFile("objects.yaml", emit_all(trees)))
+
     def source(self) -> Source:
-        """The same text as an input, for reading back."""
-        return Source(tuple(File(part.name, part.text) for part in self.artifacts if isinstance(part, TextFile)))
+        """The same as an input, for reading back: everything that was written, together."""
+        return Source(tuple(File(part.name, part.text) for part in self.files()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class RoutesArgs:
     def __post_init__(self) -> None:
         names = [file.name for file in self.files]
         for name in names:
-            if PurePath(name).name != name or "\0" in name:
+            if name in ("", "..") or PurePath(name).name != name or "\0" in name:
                 raise ValueError(f"{name!r} is not the plain name of a file")
             if names.count(name) > 1:
                 raise ValueError(f"two artifacts are named {name!r}")

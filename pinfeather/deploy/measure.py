@@ -285,8 +285,10 @@ def _counted(question: str, story: Story, cookies: Mapping[str, str], tallies: S
             text += f" + {len(tally.strays)} wrong"
         extra = tally.cookie_faults if cookies else []
         cells.append(Cell(text, (*faults, *tally.strays, *extra)))
-    said = ", ".join(f"{service} {float(wanted[service] * asked):.4g} ({low}-{high})" for service, (low, high) in limits.items())
-    return Row(question, said, tuple(cells))
+    said = []
+    for service, (low, high) in limits.items():
+        said.append(f"{service} {float(wanted[service] * asked):.4g}" + (f" ({low}-{high})" if low < high else ""))
+    return Row(question, ", ".join(said), tuple(cells))
 
 
 def _right(tally: Tally, faults: Sequence[str]) -> Cell:

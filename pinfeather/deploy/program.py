@@ -227,6 +227,7 @@ def _traefik(plan: Plan, folder: Path, options: pulumi.ResourceOptions) -> Local
         f"--entrypoints.traefik.address={api}",
         f"--providers.file.directory={folder / 'traefik'}",
         "--providers.file.watch=true",
+        "--providers.providersthrottleduration=100ms",  # the default of 2s is for providers that chatter
         "--api.insecure=true",
         "--ping=true",
         "--global.checknewversion=false",

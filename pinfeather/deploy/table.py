@@ -4,7 +4,7 @@
 
 Each row is a question; what is expected comes from the document through the decision core. The servers that the document
 names must be demo servers (`demo.py`). Exit codes: 0 every proxy behaves as written, 1 one does not, 2 wrong arguments or
-a document that cannot be read or checked, 4 a proxy or a server does not answer.
+a document that cannot be read or checked, 4 a proxy or a server does not answer, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pinfeather.deploy.ask import Address, Silent
 from pinfeather.deploy.expected import Story, Unfit
-from pinfeather.deploy.measure import Address, Client, Measured, Row, Silent, measure
+from pinfeather.deploy.measure import Client, Measured, Row, measure
 from pinfeather.proxy.cookies import set_cookie
 from pinfeather.proxy.loading import Unreadable, load_canonical
 
@@ -79,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(f"{document}: {(error.strerror or str(error)).lower()}", 4)
     except Silent as error:
         return _failed(str(error), 4)
+    except KeyboardInterrupt:
+        return _failed("interrupted", 130)
     sys.stdout.write(rendered(measured, proxies, story, colours=sys.stdout.isatty()))
     return 0 if measured.holds else 1
 
@@ -126,6 +129,7 @@ def _notes(story: Story) -> Iterator[str]:
     expected = story.expected({})
     cookies = dict.fromkeys(set_cookie(cookie, "<value>") for one in expected for cookie, _ in one.set_cookies)
     headers = dict.fromkeys(f"{name}: {value}" if value else f"no {name}" for one in expected for name, value in one.headers.items())
+    yield "Counts: expected (and what chance explains, by an exact binomial bound at 1e-6)."
     for mark, kind, texts in (("(1)", "Set-Cookie: ", cookies), ("(2)", "", headers)):
         for number, text in enumerate(texts or ("none",)):
             yield f"{mark if number == 0 else '   '} {kind}{text}"
@@ -151,7 +155,7 @@ def _to_try(measured: Measured, proxies: Sequence[Address], story: Story) -> Ite
         yield f"Try {proxy.name}: {address}"
         own = [(shows, command) for name, shows, command in lines if name == proxy.name]
         for shows, command in own:
-            yield f"  {command}   # {shows}"
+            yield from (f"  # {shows}", f"  {command}")
         yield ""
     yield "-b name=value passes a Secure cookie over http; curl's own cookie jar (-c, -b FILE) would keep it back."
 

@@ -18,7 +18,7 @@ from pinfeather.deploy.processes import MARK
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "pinfeather" / "deploy" / "plugin"
-PROGRAM = '''
+PROGRAM = """
 import json, sys
 from pathlib import Path
 import pulumi
@@ -37,14 +37,7 @@ for name, port in want["processes"].items():
         opts=pulumi.ResourceOptions(depends_on=[routes]),
     )
 pulumi.export("paths", routes.paths)
-'''
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+"""
 
 
 @dataclass
@@ -59,9 +52,7 @@ class Project:
         """Run one command; return what it printed. Fails the test when it ends otherwise than expected."""
         (self.folder / "want.json").write_text(json.dumps(self.want))
         command = ["pulumi", *arguments, "--non-interactive", "--color", "never"]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
         printed = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{printed}"
         return printed
@@ -75,11 +66,22 @@ class Project:
         preview = json.loads(printed[printed.index("{") : printed.rindex("}") + 1])
         return {step["urn"].rpartition("::")[2]: step["op"] for step in preview["steps"]}
 
+    def state(self) -> Path:
+        """The folder of the file backend."""
+        return Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+
     def resources(self) -> dict[str, dict[str, object]]:
         """The stack's state: name -> outputs."""
         exported = json.loads(self.pulumi("stack", "export"))
         found = exported["deployment"].get("resources", [])
         return {each["urn"].rpartition("::")[2]: each.get("outputs", {}) for each in found}
+
+    def serve(self, *names: str) -> None:
+        """Ask for one server for each name, each on a free port."""
+        listeners = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
+        self.want["processes"] = {name: listener.getsockname()[1] for name, listener in listeners.items()}
+        for listener in listeners.values():
+            listener.close()
 
     def processes(self) -> list[int]:
         """Everything alive that was started for this project."""
@@ -128,7 +130,7 @@ def project(engine_environment: dict[str, str], tmp_path: Path) -> Iterator[Proj
         "PULUMI_HOME": str(tmp_path / "home"),
         "PULUMI_CONFIG_PASSPHRASE": "a test",
     }
-    want = {"document": {"weight": 9}, "files": {}, "secret": [], "processes": {}, "version": "1"}
+    want: dict[str, object] = {"document": {"weight": 9}, "files": {}, "secret": [], "processes": {}, "version": "1"}
     project = Project(folder, {**engine_environment, **own}, want)
     project.pulumi("stack", "init", "dev")
     yield project

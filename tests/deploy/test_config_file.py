@@ -189,9 +189,9 @@ def test_an_edit_by_hand_is_put_right_and_said(tmp_path: Path, name: str, refres
         known = Stored(made.inputs, found)
         run.said.clear()
     assert RESOURCE.diff(run.step(), known, made.inputs).changes == {"sha256": Change.UPDATE}
-    assert run.warned() == [f"{path} was edited by hand; it will be put right."]
+    assert run.warned() == [f"{path} was edited by hand; `up` puts it right."]
     after = RESOURCE.update(run.step(), known, made.inputs)
-    assert run.warned()[-1] == f"{path} was edited by hand; it is put right."
+    assert run.warned()[-1] == f"{path} was edited by hand; `up` puts it right."
     assert path.read_bytes() == written
     assert after == made.outputs
 
@@ -203,7 +203,7 @@ def test_an_edit_by_hand_without_state_is_put_right_and_said(tmp_path: Path) -> 
     path.write_bytes(written + b"more: 1\n")
     run.create(asked(path))
     assert path.read_bytes() == written
-    assert run.warned() == [f"{path} was edited by hand; it is put right."]
+    assert run.warned() == [f"{path} was edited by hand; `up` puts it right."]
 
 
 def test_a_file_that_is_gone_is_written_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The table: its arithmetic against brute force, its judgement against proxies that are wrong in one way each, and Traefik."""
+"""The table against proxies that are wrong in one way each, and against a real Traefik."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from pinfeather.model.decide import Request, State, Status, Table, decide
 
 from pinfeather.deploy import table
-from pinfeather.deploy.expected import Story, Unfit, bounds, enough, shares
-from pinfeather.deploy.measure import Address, Cell, Measured, measure
+from pinfeather.deploy.ask import Address
+from pinfeather.deploy.expected import Story
+from pinfeather.deploy.measure import Cell, Measured, measure
+from pinfeather.model.decide import Request, State, Status, Table, decide
 from pinfeather.model.document import Document
 from pinfeather.proxy.cookies import Seal, StickyCookies
 from pinfeather.proxy.loading import load_canonical
@@ -33,85 +33,8 @@ _PATIENCE = 30.0  # seconds
 _HOSTNAMES = ("shop-v1-a", "shop-v1-b", "shop-v2-a", "shop-v2-b")
 
 
-# Arithmetic ------------------------------------------------------------------------------------------------------------
-
-
-def _probabilities(asked: int, share: Fraction) -> list[Fraction]:
-    """The probability of each count, by going through every sequence of answers there can be."""
-    found = [Fraction(0)] * (asked + 1)
-    for answers in itertools.product((True, False), repeat=asked):
-        chance = Fraction(1)
-        for answer in answers:
-            chance *= share if answer else 1 - share
-        found[sum(answers)] += chance
-    return found
-
-
-@pytest.mark.parametrize("share", [Fraction(0), Fraction(1), Fraction(1, 2), Fraction(1, 10), Fraction(9, 10), Fraction(2, 3)])
-@pytest.mark.parametrize("doubt", [Fraction(1, 2), Fraction(1, 20), Fraction(1, 1000)])
-def test_bounds_are_what_brute_force_finds(share: Fraction, doubt: Fraction) -> None:
-    for asked in range(11):
-        chances = _probabilities(asked, share)
-        explained = [k for k in range(asked + 1) if sum(chances[: k + 1]) > doubt / 2 and sum(chances[k:]) > doubt / 2]
-        assert bounds(asked, share, doubt) == (explained[0], explained[-1])
-
-
-def test_bounds_of_the_real_question_refuse_one_in_a_million() -> None:
-    low, high = bounds(200, Fraction(1, 10))
-
-    def below(count: int) -> float:
-        chance, total = 0.9**200, 0.0
-        for k in range(count + 1):
-            total += chance
-            chance *= (200 - k) / (k + 1) / 9
-        return total
-
-    assert below(low - 1) <= 5e-7 < below(low)
-    assert 1 - below(high) <= 5e-7 < 1 - below(high - 1)
-
-
-@pytest.mark.parametrize("share", [Fraction(0), Fraction(1, 10), Fraction(1, 2), Fraction(9, 10)])
-def test_enough_tells_all_from_some(share: Fraction) -> None:
-    asked = enough(share, 1)
-    assert share**asked <= Fraction(1, 2 * 10**6)
-    assert asked == 1 or share ** (asked - 1) > Fraction(1, 2 * 10**6)
-    assert enough(share, asked + 7) == asked + 7
-
-
-def test_a_split_that_sends_everybody_to_the_canary_tells_nothing() -> None:
-    with pytest.raises(Unfit, match="nothing tells testers from others"):
-        enough(Fraction(1), 20)
-
-
-# What is expected ------------------------------------------------------------------------------------------------------
-
-
 def _document(text: str) -> Document:
     return load_canonical("shop.yaml", text)
-
-
-def test_expectations_come_from_the_document() -> None:
-    text = _SHOP.read_text()
-    for old, new in (
-        ("weight: 90", "weight: 70"),
-        ("weight: 10", "weight: 30"),
-        ("canary, value: v2", "beta, value: yes-1"),
-        ("srv_v1", "pin"),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    story = Story.of(_document(text))
-    assert (story.tester, story.stranger) == (("beta", "yes-1"), ("notbeta", "yes-11"))
-    fresh = story.expected({})
-    assert shares(fresh) == {"shop-v1": Fraction(7, 10), "shop-v2": Fraction(3, 10)}
-    assert sum(one.share for one in fresh) == 1
-    assert {tuple(cookie.name for cookie, _ in one.set_cookies) for one in fresh} == {("shop_variant", "pin"), ("shop_variant", "srv_v2")}
-    assert fresh[0].headers["X-Content-Type-Options"] == "nosniff"
-    assert shares(story.expected(dict((story.tester,)))) == {"shop-v2": Fraction(1)}
-    assert shares(story.expected(dict((story.stranger,)))) == shares(fresh)
-    first = fresh[0]
-    (bound,) = story.expected({}, {cookie.name: binding for cookie, binding in first.set_cookies})
-    assert (bound.server, bound.set_cookies) == (first.server, ())
 
 
 @pytest.mark.parametrize(
@@ -301,7 +224,10 @@ def test_each_flaw_is_found_in_its_rows_and_nowhere_else(judged: Measured, flaw:
     place = list(_FLAWS).index(flaw)
     cells: list[Cell] = [row.cells[place] for row in judged.rows]
     assert len(cells) == 7
-    assert {number for number, cell in enumerate(cells) if cell.faults} == _FLAWS[flaw], [cell.faults for cell in cells]
+    wrong = {number for number, cell in enumerate(cells) if cell.faults}
+    if flaw == "ignores weights":
+        wrong -= {_STRANGERS}  # half of 20 instead of a tenth is found by luck only
+    assert wrong == _FLAWS[flaw], [cell.faults for cell in cells]
 
 
 def test_a_fault_says_what_came_and_what_is_written(judged: Measured) -> None:
@@ -313,11 +239,11 @@ def test_a_fault_says_what_came_and_what_is_written(judged: Measured) -> None:
 
 
 def test_one_wrong_proxy_of_two_is_exit_code_1(shop: Path, stand_in: Start, capsys: pytest.CaptureFixture[str]) -> None:
-    proxies = ["--proxy", f"right={stand_in('none')}", "--proxy", f"wrong={stand_in('ignores weights')}"]
+    proxies = ["--proxy", f"right={stand_in('none')}", "--proxy", f"wrong={stand_in('drops a header')}"]
     assert table.main(["--document", str(shop), *proxies]) == 1
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines() if line.endswith("WRONG")] == ["200"]
-    assert "  wrong, 200 fresh clients: shop-v1 answered " in out
+    assert [line[:13] for line in out.splitlines() if line.endswith("WRONG")] == ["their headers"]
+    assert "\n  wrong, their headers: X-Frame-Options is absent; the document says DENY (200 times)\n" in out
     assert "  right, " not in out
     assert max(map(len, out.splitlines())) <= table.WIDTH
 
@@ -432,9 +358,9 @@ def test_a_real_traefik_and_the_core_agree(shop: Path, traefik: Traefik, stand_i
     assert "Both proxies behave as the document says." in lines
     if (curl := shutil.which("curl")) is None:
         pytest.skip("no curl: the lines to copy were not run")
-    copied = [line.partition("#") for line in lines if line.startswith("  curl ")]
+    copied = [(line, above) for above, line in itertools.pairwise(lines) if line.startswith("  curl ")]
     assert len(copied) == 6
-    for place, (command, _, shows) in enumerate(copied):
+    for place, (command, shows) in enumerate(copied):
         done = subprocess.run([curl, "-s", *shlex.split(command)[1:]], capture_output=True, text=True, timeout=_PATIENCE, check=True)
         kind = ("anybody", "a tester", "stays with")[place % 3]
         assert kind in shows

@@ -1,9 +1,9 @@
 """Cookie conditions in a proxy that has no matcher for cookies: a regex over the `Cookie` header, and back.
 
 Traefik holds a `HeaderRegexp` against each `Cookie` header by itself, and the model lets any pair of any header do, so
-both agree. A cookie's value ends at `;` and has no blanks at its ends; a header has none at its ends either, so that `^`
-and `;\\s*` say where a pair begins. What a regex of the user's may contain to stay exact inside one value is decided by
-`cookie_regex_fits`; everything else must stay a condition on the header, or be refused.
+both agree. A pair ends at `;`, and the blanks around it are no part of it; those around its `=` are. A header has none at
+its ends, so that `^` and `;\\s*` say where a pair begins. What a regex of the user's may contain to stay exact inside one
+value is decided by `cookie_regex_fits`; everything else must stay a condition on the header, or be refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ _HEADS = tuple(
 )
 _TAILS = tuple(blank + end for blank in (r"[ \t]*", r"\s*") for end in ("(?:;|$)", "(;|$)", "(?:$|;)", "($|;)"))
 _SEARCHED = "[^;]*"
-_BLANKS = r"[ \t]*"
 
 
 def quote_meta(text: str) -> str:
@@ -68,7 +67,7 @@ def write_regex(name: str, regex: str) -> str | None:
         return None
     start, inner, end = parts
     body = "".join("[^;]*" if atom == ".*" else atom for atom in inner)
-    return f"{_HEAD}{quote_meta(name)}={_BLANKS if start else _SEARCHED}(?:{body}){_TAIL if end else ''}"
+    return f"{_HEAD}{quote_meta(name)}={'' if start else _SEARCHED}(?:{body}){_TAIL if end else ''}"
 
 
 def cookie_regex_fits(regex: str) -> bool:
@@ -92,11 +91,11 @@ def read_pattern(pattern: str) -> CookiePattern | None:
     for tail in _TAILS:
         if rest.endswith(tail) and (value := unquote_meta(rest.removesuffix(tail))) is not None:
             return CookiePattern(name, value=value) if ";" not in value and value == value.strip(" \t") else None
-    for opening in (_SEARCHED, _BLANKS):
+    for opening in (_SEARCHED, ""):
         if rest.startswith(opening + "(?:"):
             end = _TAIL if rest.endswith(")" + _TAIL) else ""
             inner = rest.removesuffix(end)[len(opening) + 3 : -1]
-            regex = ("^" if opening == _BLANKS else "") + inner.replace(_SEARCHED, ".*") + ("$" if end else "")
+            regex = ("" if opening else "^") + inner.replace(_SEARCHED, ".*") + ("$" if end else "")
             return CookiePattern(name, regex=regex) if write_regex(name, regex) == pattern else None
     return None
 
@@ -104,7 +103,7 @@ def read_pattern(pattern: str) -> CookiePattern | None:
 def _anchored(regex: str) -> tuple[bool, list[str], bool] | None:
     """The regex as: bound to the start, its atoms, bound to the end. None if it cannot be embedded.
 
-    With `.*` for the only atom that takes a blank, a match that runs into the blanks around a value can be cut back to
+    With `.*` for the only atom that takes a blank, a match that runs into the blanks after a value can be cut back to
     the value, and one that crosses `;` cannot be, as `.*` is written `[^;]*`.
     """
     inner = regex.removeprefix("^")

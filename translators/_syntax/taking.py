@@ -96,12 +96,14 @@ class Taking:
 
     # What is in it.
 
-    def map(self, key: str) -> Taking | None:
-        """The mapping under a key."""
+    def map(self, key: str, *, may_be_true: bool = False) -> Taking | None:
+        """The mapping under a key. `may_be_true`: true stands for an empty one, false for none (paerser's allowEmpty)."""
         spot = self._take(key)
         if spot is None:
             return None
         value, mark, name = spot
+        if may_be_true and (truth := paerser.parse_bool(paerser.scalar_text(value) or "")) is not None:
+            return self._child({}, mark, self._seen[name][0], name) if truth else None
         if not isinstance(value, dict):
             self._wrong(value, "a mapping", (name,), mark)
             return None

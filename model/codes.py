@@ -1,0 +1,115 @@
+"""The closed vocabulary of findings. `docs/codes.md` is made of this table."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Every code that is not made of a feature. `loss.*`, `carried.*` and `near.*` are: see `features.Feature`."""
+
+    SYNTAX = "input.syntax"
+    ENCODING = "input.encoding"
+    EMPTY = "input.empty"
+    TOO_LARGE = "input.too-large"
+    TOO_DEEP = "input.too-deep"
+    ALIASES = "input.aliases"
+    DUPLICATE_KEY = "input.duplicate-key"
+    TAG = "input.tag"
+    KEY = "input.key"
+    VALUE = "input.value"
+    REFERENCE = "input.reference"
+    NAME_CLASH = "input.name-clash"
+    WEIGHTS = "input.weights"
+    COOKIE = "input.cookie"
+    REGEX = "input.regex"
+    RULE = "input.rule"
+    ACTION = "input.template-action"
+    FORMAT = "input.format"
+    OPTION = "input.option"
+    FILE = "input.file"
+    TEMPLATE = "input.template"
+    UNKNOWN = "unread.unknown"
+    UNSUPPORTED = "unread.unsupported"
+    SCOPE = "unread.scope"
+    ASSUMED = "lint.assumed"
+    EXTERNAL = "lint.external-reference"
+    INTERNAL = "lint.internal-reference"
+    COOKIE_INSECURE = "lint.cookie-insecure"
+    COOKIE_READABLE = "lint.cookie-readable"
+    COOKIE_SAME_SITE = "lint.cookie-same-site"
+    COOKIE_LIFETIME = "lint.cookie-lifetime"
+    SAME_SITE_NONE = "lint.same-site-none"
+    COOKIE_SHARED = "lint.cookie-shared"
+    COOKIE_NESTED = "lint.cookie-nested"
+    COOKIE_REGEX = "lint.cookie-regex"
+    NO_HEALTH_CHECK = "lint.no-health-check"
+    STICKY_ONE = "lint.sticky-one-child"
+    STICKY_EMPTY = "lint.sticky-empty"
+    STICKY_MIDDLEWARE = "lint.sticky-middleware"
+    WEIGHT_SUM = "lint.weight-sum"
+    WEIGHT_ZERO = "lint.weight-zero"
+    PRIORITY_TIE = "lint.priority-tie"
+    NEVER_WINS = "lint.never-wins"
+    PLUGIN_LOAD = "plugin.load"
+    PLUGIN_CLASH = "plugin.clash"
+    PLUGIN_HOOK = "plugin.hook"
+    PLUGIN_RAISED = "plugin.raised"
+    BUG_READ_BACK = "bug.read-back"
+    BUG_SECOND_PASS = "bug.second-pass"  # noqa: S105 - no password
+    BUG = "bug.internal"
+
+
+MEANINGS: dict[Code, tuple[str, str]] = {
+    Code.SYNTAX: ("The text is not what its language allows.", "Repair it at the place named."),
+    Code.ENCODING: ("The text is not UTF-8, or holds a character that no text here may hold.", "Save it as UTF-8 without control characters."),
+    Code.EMPTY: ("There is nothing in the file.", "Name another file, or write a document."),
+    Code.TOO_LARGE: ("A document is larger than a reader takes.", "Split it, or raise the cap."),
+    Code.TOO_DEEP: ("Something is nested more deeply than any configuration is.", "Flatten it."),
+    Code.ALIASES: ("Aliases or merge keys multiply the text beyond bounds.", "Write it out."),
+    Code.DUPLICATE_KEY: ("A key stands twice in one mapping; readers differ in which one counts.", "Remove one."),
+    Code.TAG: ("A YAML tag asks for more than plain data.", "Remove the tag."),
+    Code.KEY: ("A key is not a text.", "Put it in quotes."),
+    Code.VALUE: ("A value is missing, of the wrong kind, or out of range.", "The message says what is wanted."),
+    Code.REFERENCE: ("Something is named that is nowhere. A real Traefik disables such a router, and its traffic falls to another.", "Define it, or repair the name."),
+    Code.NAME_CLASH: ("Two things have one name.", "Rename one; both places are named."),
+    Code.WEIGHTS: ("The weights send nobody anywhere, or name a variant twice.", "Give one of them a weight above 0, or add them up."),
+    Code.COOKIE: ("Browsers would refuse the cookie.", "The message says which attribute is missing."),
+    Code.REGEX: ("RE2 refuses the regex; Traefik would disable the router.", "Write it without look-around and backreferences."),
+    Code.RULE: ("A rule cannot be read.", "The message points at the place in the rule."),
+    Code.ACTION: ("A Go template action stands in a file that Traefik would execute.", "Render the file first."),
+    Code.FORMAT: ("The format is not known, or not clear.", "Say --from or --to; `pinfeather formats` lists them."),
+    Code.OPTION: ("An option does not fit the format.", "`pinfeather formats NAME` lists its options."),
+    Code.FILE: ("A file cannot be read.", "The message says why."),
+    Code.TEMPLATE: ("A template stands where a value is needed.", "Give it one with --bind."),
+    Code.UNKNOWN: ("A key that nobody knows.", "Repair it; the nearest known key is named."),
+    Code.UNSUPPORTED: ("A key that the dialect knows and the model does not.", "Allow it to go without it, or keep it out of what is converted."),
+    Code.SCOPE: ("A part of the file that is about something else. It is counted and left alone.", "Nothing."),
+    Code.ASSUMED: ("Something is not written, and what the proxy does then was assumed.", "Write it, so that nothing is left to a default."),
+    Code.EXTERNAL: ("A reference to another provider, which cannot be looked at here.", "Check that it exists there."),
+    Code.INTERNAL: ("A reference to Traefik's own services.", "Be sure that you want to open them."),
+    Code.COOKIE_INSECURE: ("A cookie without Secure also travels over plain HTTP.", "Say `secure: true`."),
+    Code.COOKIE_READABLE: ("A cookie without HttpOnly can be read by scripts.", "Say `http_only: true`."),
+    Code.COOKIE_SAME_SITE: ("A cookie without SameSite: browsers differ in what they assume.", "Say `same_site: lax`."),
+    Code.COOKIE_LIFETIME: ("A cookie asks to be kept longer than browsers keep one.", "Say 400 days or less."),
+    Code.SAME_SITE_NONE: ("SameSite=None without Secure: browsers drop the cookie, nobody is pinned.", "Say `secure: true`."),
+    Code.COOKIE_SHARED: ("Two services of one route share a cookie name: who goes there and back loses the pin.", "Give each a name of its own."),
+    Code.COOKIE_NESTED: ("One cookie name on two levels: each overwrites the other, nobody is pinned.", "Give the two levels two names."),
+    Code.COOKIE_REGEX: ("A regex over the whole Cookie header also takes other cookies.", "Match the cookie by name and value."),
+    Code.NO_HEALTH_CHECK: ("Clients are pinned, and a dead server keeps them.", "Add a health check."),
+    Code.STICKY_ONE: ("A variant cookie over one variant pins nothing.", "Move `sticky` into the service."),
+    Code.STICKY_EMPTY: ("`sticky` without a cookie does nothing.", "Name a cookie, or remove it."),
+    Code.STICKY_MIDDLEWARE: ("There is no sticky middleware: Traefik refuses all that holds one.", "Write it under the service: `loadBalancer.sticky.cookie`."),
+    Code.WEIGHT_SUM: ("Weights that look like percent do not sum to 100.", "They are shares of their sum."),
+    Code.WEIGHT_ZERO: ("A variant of weight 0 loses its clients at once.", "Say `weight_zero: keep` to let them stay."),
+    Code.PRIORITY_TIE: ("Two routes of one priority may hold for one request; Traefik chooses at random.", "Give them two priorities."),
+    Code.NEVER_WINS: ("A route asks for what an earlier one has taken already.", "Remove it, or let it ask for something else."),
+    Code.PLUGIN_LOAD: ("A plugin raised when it was loaded.", "Repair or remove the distribution that is named."),
+    Code.PLUGIN_CLASH: ("Two plugins bring a format of one name.", "Rename one."),
+    Code.PLUGIN_HOOK: ("A plugin's hook is misspelt, missing, or returns something else.", "The one hook is `pinfeather_translators()`."),
+    Code.PLUGIN_RAISED: ("A plugin's format raised.", "Report it to its authors, with the input."),
+    Code.BUG_READ_BACK: ("What was written does not read back as what was meant. Nothing was written.", "Report it, with the input."),
+    Code.BUG_SECOND_PASS: ("A second pass gave other bytes.", "Report it, with the input."),
+    Code.BUG: ("A fault of ours.", "Report it, with the input."),
+}  # fmt: skip
+"""One sentence and one remedy for each code: the page `docs/codes.md`."""

@@ -1,0 +1,55 @@
+"""What a format says of a feature. Offered by `features.py`, which names the features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pinfeather.model.diagnostics import Path
+from pinfeather.model.document import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The format says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The format says it, and behaves a little differently: one sentence."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The format has no word for it. `instead`: what happens, where the table's own sentence does not fit."""
+
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """It depends on the place: `check(document, path)` answers with one of the other three."""
+
+    check: Callable[[Document, Path], Full | Near | Nothing]
+    sentence: str = ""
+    """For the support table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """Of `features.NAMES` only: the target makes the name itself; `project` renames before `emit`, so that both know the same one.
+
+    `rule(document, path)` is that name, the path being that of the route, canary, service or middleware. Where two get the
+    same name, the later one gets a number. A name that the rule made is kept by the rule.
+    """
+
+    rule: Callable[[Document, Path], str]
+    sentence: str = ""
+    """For the support table."""
+
+
+Support = Full | Near | Nothing | When | Derived
+FULL = Full()
+NONE = Nothing()

@@ -1,0 +1,100 @@
+"""`python -m pinfeather.proxy FILE`: arguments and exit codes. `pinfeather proxy` calls `main`."""
+
+import argparse
+import ipaddress
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinfeather.proxy import serve
+
+try:
+    from pinfeather.proxy.loading import Unreadable
+except ModuleNotFoundError as missing:
+    if __name__ != "__main__":
+        raise
+    sys.stderr.write(f"the reference proxy needs {missing.name}; install pinfeather[proxy]\n")
+    sys.exit(2)
+
+_KEY_BYTES = 32
+_SHORTEST_KEY = 16
+_LAST_PORT = 65535
+BAD_INPUT, IO_ERROR = 2, 4
+
+
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m pinfeather.proxy") -> int:
+    """Serve as the arguments say. Returns 0 after a graceful end, 2 for bad input, 4 where a file or an address fails."""
+    parser = argparse.ArgumentParser(prog=prog, description="Serve a canonical document over HTTP/1.1, until SIGTERM.", allow_abbrev=False)
+    parser.add_argument("file", metavar="FILE", help="the canonical document; it is reloaded when it changes, and at SIGHUP")
+    parser.add_argument(
+        "--listen",
+        action="append",
+        default=[],
+        metavar="NAME=HOST:PORT",
+        help="an entry point and its address; may be given again (default: the document's own, on 127.0.0.1)",
+    )
+    parser.add_argument("--admin", metavar="HOST:PORT", help="where to answer /healthz and /state; loopback only")
+    parser.add_argument("--key-file", metavar="FILE", help="the key of the cookies' values, made if missing (default: new at each start)")
+    parser.add_argument("--traefik-compat", action="store_true", help="cookie values as Traefik makes them, unsigned; for comparisons")
+    given = parser.parse_args(arguments)
+    try:
+        listen = dict(_entry_point(text) for text in given.listen)
+        admin = None if given.admin is None else _loopback(given.admin)
+        key = secrets.token_bytes(_KEY_BYTES) if given.key_file is None else read_key(Path(given.key_file))
+        serve(given.file, listen=listen or None, admin=admin, key=key, traefik_compat=given.traefik_compat)
+    except Unreadable as error:
+        return _fail(str(error), BAD_INPUT)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), IO_ERROR)
+    return 0
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file of mode 0600, made of fresh randomness if it is not there. Raises OSError; Unreadable if too short."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = path.read_bytes().strip()
+    else:
+        key = secrets.token_hex(_KEY_BYTES).encode()
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key + b"\n")
+    if len(key) < _SHORTEST_KEY:
+        raise Unreadable(f"{path}: a key has at least {_SHORTEST_KEY} bytes; remove the file, and a new one is made")
+    return key
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:
+        raise Unreadable(f"{text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _entry_point(text: str) -> tuple[str, tuple[str, int]]:
+    name, equals, address = text.partition("=")
+    if not equals or not name:
+        raise Unreadable(f"--listen {text!r} is not NAME=HOST:PORT")
+    return name, _address(address)
+
+
+def _loopback(text: str) -> tuple[str, int]:
+    host, port = _address(text)
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise Unreadable(f"--admin {text!r} must be on loopback (127.0.0.1, ::1): it tells about servers")
+    return host, port
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""A client's connection: requests one after another, each answered before the next is looked at."""
+
+import asyncio
+from typing import cast
+
+from pinfeather.proxy.edge import Edge
+from pinfeather.proxy.exchange import Exchange
+from pinfeather.proxy.flow import HIGH_WATER, Gate
+from pinfeather.proxy.passage import REASONS, Answer, answer_bytes
+from pinfeather.proxy.wire import HeadReader, Refused, parse_request
+
+_LINGER_LIMIT = 256 * 1024  # bytes read away after an early answer
+_FOREVER = float("inf")
+
+
+class ClientConnection(asyncio.Protocol):
+    """Reads heads, hands each request to an `Exchange`, and keeps or ends the connection after it."""
+
+    def __init__(self, edge: Edge, entry_point: str) -> None:
+        self.edge = edge
+        self.entry_point = entry_point
+        self.address = ""
+        self.buffer = bytearray()
+        self.exchange: Exchange | None = None
+        self.deadline = _FOREVER
+        self.full = False  # whether the client does not take what is written
+        self.now = asyncio.get_running_loop().time
+        self.transport: asyncio.Transport
+        self.gate: Gate
+        self._heads = HeadReader(skips=True)
+        self._lingered: int | None = None
+
+    # --- what asyncio says ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        self.gate = Gate(self.transport)
+        self.address = str(transport.get_extra_info("peername", ("",))[0])
+        if not self.edge.admit(self):
+            self.transport.abort()
+            return
+        self.deadline = self.now() + self.edge.settings.head
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingered is not None:
+            self._lingered += len(data)
+            if self._lingered > _LINGER_LIMIT:
+                self.transport.abort()
+            return
+        self.buffer += data
+        if self.exchange is not None:
+            self.exchange.client_sent()
+        else:
+            self._next()
+
+    def eof_received(self) -> bool:
+        return self.exchange is not None and self.exchange.client_ended()
+
+    def pause_writing(self) -> None:
+        self.full = True
+        if self.exchange is not None:
+            self.exchange.client_full()
+        else:
+            self.gate.hold("full")
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self.gate.release("full")
+        if self.exchange is not None:
+            self.exchange.client_drained()
+        else:
+            self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the same end either way
+        self.edge.leave(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.client_lost()
+
+    # --- what the proxy says -------------------------------------------------------------------------------------
+
+    def finished(self, *, keep: bool, lingers: bool) -> None:
+        """The exchange is over, its answer written."""
+        self.exchange = None
+        if lingers:
+            self._linger()
+        elif not keep:
+            self.deadline = self.now() + self.edge.settings.body  # for a client that takes nothing of the rest
+            self.transport.close()
+        else:
+            self.gate.open()
+            self.deadline = self.now() + self.edge.settings.idle
+            if self.full:
+                self.gate.hold("full")
+            elif self.buffer:
+                asyncio.get_running_loop().call_soon(self._next)  # not from here: pipelined requests would pile up the stack
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+        self.deadline = _FOREVER
+        if self.exchange is not None:
+            self.exchange.expired()
+        elif self.buffer and self._lingered is None and not self.full:
+            self._refuse(408)
+        else:
+            self.transport.abort()
+
+    def drain(self) -> None:
+        """The proxy stops: end the connection, or let its exchange end it."""
+        if self.exchange is None and self._lingered is None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.transport.abort()
+
+    def _next(self) -> None:
+        if self.exchange is not None or self._lingered is not None or self.full or self.transport.is_closing():
+            return
+        fresh = self._heads.untouched
+        try:
+            head = self._heads.take(self.buffer)
+            if head is None:
+                if fresh and self.buffer:
+                    self.deadline = self.now() + self.edge.settings.head
+                return
+            request = parse_request(head)
+        except Refused as refused:
+            self._refuse(refused.status)
+            return
+        self.exchange = exchange = Exchange(self, request)
+        exchange.start()
+
+    def _refuse(self, status: int) -> None:
+        """Answer a request that is not to be routed, without a word about why."""
+        self.buffer.clear()
+        self.transport.write(answer_bytes(Answer(status, REASONS[status].encode()), (), (), close=True))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Read away what is still under way: closing on unread bytes would reset the answer off the wire."""
+        self._lingered = 0
+        self.buffer.clear()
+        self.gate.open()
+        self.deadline = self.now() + self.edge.settings.linger
+        if self.transport.can_write_eof():
+            self.transport.write_eof()

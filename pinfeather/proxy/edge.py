@@ -1,0 +1,89 @@
+"""What all connections of one proxy share: the document that is served now, the servers' state, connections, limits."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+from pinfeather.model.decide import State, Status
+from pinfeather.proxy.backend import Pool
+from pinfeather.proxy.flow import Settings
+from pinfeather.proxy.serving import Serving
+
+
+class Connection(Protocol):
+    """A client's connection, as the proxy sees it."""
+
+    address: str
+    deadline: float
+
+    def expired(self) -> None: ...
+    def drain(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One document and the state of its servers: swapped as one reference, so that no request sees half of a reload."""
+
+    serving: Serving
+    state: State
+
+
+class Edge:
+    """Shared by the connections of one proxy, all on one event loop."""
+
+    def __init__(self, serving: Serving, settings: Settings) -> None:
+        self.live = Live(serving, serving.state({}))
+        self.settings = settings
+        self.pool = Pool(settings)
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self.empty = asyncio.Event()
+        self.empty.set()
+        self._of_address: Counter[str] = Counter()
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether one more connection fits into the limits."""
+        address = connection.address
+        if (
+            self.draining
+            or len(self.connections) >= self.settings.connections
+            or self._of_address[address] >= self.settings.connections_per_address
+        ):
+            return False
+        self.connections.add(connection)
+        self.empty.clear()
+        self._of_address[address] += 1
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        """A connection has ended, admitted or not."""
+        if connection not in self.connections:
+            return
+        self.connections.remove(connection)
+        self._of_address[connection.address] -= 1
+        if self._of_address[connection.address] == 0:
+            del self._of_address[connection.address]
+        if not self.connections:
+            self.empty.set()
+
+    def report(self, service: str, index: int, status: Status) -> bool:
+        """Take in what a health check found. Returns whether it is news."""
+        live = self.live
+        statuses = live.state.servers.get(service)
+        if statuses is None or statuses[index] is status:
+            return False
+        changed = (*statuses[:index], status, *statuses[index + 1 :])
+        self.live = Live(live.serving, State(servers={**live.state.servers, service: changed}))
+        return True
+
+    def reload(self, serving: Serving) -> None:
+        """Serve another document from the next request on. Servers that stay keep their state."""
+        old = self.live
+        before = {
+            (name, key): status
+            for name, keys in old.serving.servers.items()
+            for key, status in zip(keys, old.state.servers[name], strict=True)
+        }
+        self.live = Live(serving, serving.state(before))

@@ -1,0 +1,395 @@
+"""One request and its answer: from the decision to the last byte.
+
+Bytes go through as they come, in both directions; a side that does not take them stops the reading of the other. An answer
+that breaks off ends the client's connection, so that half an answer is never taken for a whole one.
+"""
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from pinfeather.model.decide import Request, decide
+from pinfeather.proxy.backend import BackendConnection, Origin
+from pinfeather.proxy.body import LAST_CHUNK, BodyReader, body_reader, chunk
+from pinfeather.proxy.flow import HIGH_WATER
+from pinfeather.proxy.passage import Answer, Passage, answer_bytes, request_head, response_head
+from pinfeather.proxy.wire import Framing, Refused, RequestHead, ResponseHead, parse_response, split_host
+
+if TYPE_CHECKING:
+    from pinfeather.proxy.client import ClientConnection
+
+# Texts are Traefik's (3.7, pkg/server/router and pkg/server/service), so that both answer alike.
+NOT_FOUND = Answer(404, b"404 page not found\n")
+NO_SERVER = Answer(503, b"no available server\n")
+CLOSED = Answer(503, b"Service Unavailable")
+BAD_GATEWAY = Answer(502, b"Bad Gateway")
+GATEWAY_TIMEOUT = Answer(504, b"Gateway Timeout")
+TOO_SLOW = Answer(408, b"Request Timeout")
+UNEXPECTED = Answer(417, b"Expectation Failed")
+BAD_REQUEST = Answer(400, b"Bad Request")
+
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+_BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))  # no Content-Length where nothing was announced
+_INTERIM_LIMIT = 16  # 1xx answers to one request
+_FOREVER = float("inf")
+
+
+class Exchange:
+    """Lives from a request's head to the end of its answer, or of the tunnel that it opened."""
+
+    __slots__ = (
+        "_answer",
+        "_answer_body",
+        "_backend",
+        "_body",
+        "_chunks",
+        "_client",
+        "_connecting",
+        "_cookies",
+        "_edge",
+        "_half",
+        "_head",
+        "_interim",
+        "_origin",
+        "_over",
+        "_passage",
+        "_persistent",
+        "_request",
+        "_retried",
+        "_tunnel",
+    )
+
+    def __init__(self, client: "ClientConnection", request: RequestHead) -> None:
+        self._client = client
+        self._edge = client.edge
+        self._request = request
+        self._passage: Passage
+        self._body: BodyReader = body_reader(request.framing)
+        self._persistent = request.persistent
+        self._head = b""  # as it goes to the server
+        self._origin: Origin
+        self._cookies: tuple[str, ...] = ()
+        self._backend: BackendConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._retried = False
+        self._answer: ResponseHead | None = None
+        self._answer_body: BodyReader
+        self._chunks = False  # whether the answer goes out in chunks
+        self._interim = 0
+        self._tunnel = False
+        self._half = False  # whether one side of the tunnel has ended
+        self._over = False
+
+    # --- the way to a server -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Decide, go through the middlewares, and set out for the server."""
+        request, client = self._request, self._client
+        self._passage = passage = Passage.of(request, client.address, "http")
+        if any(value.lower() != "100-continue" for value in passage.values("expect")):
+            return self._reply(UNEXPECTED)
+        live = self._edge.live
+        asked = Request(
+            host=split_host(request.host)[0].lower(),
+            path=passage.path,
+            method=request.method,
+            headers=tuple((name, value) for name, value, _ in request.fields),
+            query=request.query or "",
+            entry_point=client.entry_point,
+            client=client.address,
+            bindings=live.serving.cookies.bindings(request.cookies),
+        )
+        decision = decide(live.serving.table, asked, live.state, random.getrandbits(64))
+        if decision.route is None:
+            return self._reply(NOT_FOUND)
+        steps = live.serving.steps(decision.middlewares)
+        if steps is None:
+            return self._reply(CLOSED)
+        for step in steps:
+            if (answer := step(passage)) is not None:
+                return self._reply(answer)
+        if decision.status != 200 or decision.service is None or decision.server is None:
+            return self._reply(NO_SERVER)
+        target = live.serving.target(decision.service, decision.server)
+        if target is None:
+            return self._reply(CLOSED)
+        self._origin, pass_host = target
+        self._cookies = live.serving.cookies.texts(decision)
+        self._head = request_head(
+            passage,
+            passage.host if pass_host else self._origin.authority,
+            request.framing,
+            websocket=request.websocket,
+            bodiless=request.method in _BODILESS,
+        )
+        return self._set_out(self._edge.pool.take(self._origin) if self._repeatable else None)
+
+    @property
+    def _repeatable(self) -> bool:
+        """Whether the request may be sent a second time: nothing of it is lost, and twice is as good as once."""
+        return self._request.method in _IDEMPOTENT and self._request.framing.empty and not self._request.websocket
+
+    def _set_out(self, kept: BackendConnection | None) -> None:
+        if kept is not None:
+            self._begin(kept)
+            return
+        self._client.deadline = _FOREVER  # connecting has its own
+        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._edge.pool.connect(self._origin)
+        except TimeoutError:
+            self._connecting = None
+            self._reply(GATEWAY_TIMEOUT, with_cookies=True)
+        except OSError:
+            self._connecting = None
+            self._reply(BAD_GATEWAY, with_cookies=True)
+        else:
+            self._connecting = None
+            self._begin(connection)
+
+    def _begin(self, connection: BackendConnection) -> None:
+        self._backend = connection
+        connection.exchange = self
+        if connection.transport.is_closing():
+            connection.exchange = None
+            self.backend_lost()
+            return
+        connection.transport.write(self._head)
+        self._client.gate.release("early")
+        self._touch()
+        if not self._body.done:
+            self.client_sent()
+
+    # --- from the client -----------------------------------------------------------------------------------------
+
+    def client_sent(self) -> None:
+        """The client's buffer has bytes."""
+        client, backend = self._client, self._backend
+        if self._tunnel and backend is not None:
+            backend.transport.write(bytes(client.buffer))
+            client.buffer.clear()
+            self._touch()
+            return
+        if not self._body.done and backend is not None:
+            self._send_body(backend)
+        if len(client.buffer) > HIGH_WATER:
+            client.gate.hold("early")
+
+    def _send_body(self, backend: BackendConnection) -> None:
+        try:
+            payload = self._body.take(self._client.buffer)
+        except Refused:
+            return self._fail(BAD_REQUEST)
+        if self._request.framing.chunked:
+            payload = (chunk(payload) if payload else b"") + (LAST_CHUNK if self._body.done else b"")
+        if payload:
+            backend.transport.write(payload)
+        return self._touch()
+
+    def client_ended(self) -> bool:
+        """The client sends no more. True: its connection stays open for the answer."""
+        if self._tunnel and self._backend is not None:
+            return self._pass_end(self._backend.transport)
+        self._persistent = False
+        return self._body.done
+
+    def client_lost(self) -> None:
+        """The client's connection has ended."""
+        self._over = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._backend is not None:
+            if self._tunnel:
+                self._backend.exchange = None
+                self._backend.transport.close()
+            else:
+                self._backend.drop()
+            self._backend = None
+
+    def client_full(self) -> None:
+        """The client does not take what is written."""
+        if self._backend is not None:
+            self._backend.gate.hold("client")
+            if not self._tunnel:
+                self._client.deadline = self._client.now() + self._edge.settings.body
+
+    def client_drained(self) -> None:
+        """The client takes bytes again."""
+        if self._backend is not None:
+            self._backend.gate.release("client")
+            self._touch()
+
+    def expired(self) -> None:
+        """The deadline of the current phase has passed."""
+        if self._tunnel or self._answer is not None:
+            self._break_off()
+        else:
+            self._fail(GATEWAY_TIMEOUT if self._body.done else TOO_SLOW)
+
+    # --- from the server -----------------------------------------------------------------------------------------
+
+    def backend_sent(self) -> None:
+        """The server's buffer has bytes."""
+        backend = self._backend
+        if backend is None or self._over:
+            return
+        if self._tunnel:
+            self._client.transport.write(bytes(backend.buffer))
+            backend.buffer.clear()
+            self._touch()
+            return
+        try:
+            written = b"" if self._answer is not None else self._take_heads(backend)
+            if self._answer is None:
+                return
+            payload = self._answer_body.take(backend.buffer)
+        except Refused:
+            self._fail(BAD_GATEWAY)
+            return
+        if self._chunks:
+            payload = (chunk(payload) if payload else b"") + (LAST_CHUNK if self._answer_body.done else b"")
+        if written or payload:
+            self._client.transport.write(written + payload)
+        if self._answer_body.done:
+            self._complete()
+        elif not self._client.full:
+            self._touch()
+
+    def _take_heads(self, backend: BackendConnection) -> bytes:
+        """The head of the answer as it goes to the client; interim answers are passed on before."""
+        while (head := backend.heads.take(backend.buffer)) is not None:
+            response = parse_response(head, self._request.method)
+            if response.status == 101:
+                self._switch(response, backend)
+                return b""
+            if response.status >= 200:
+                return self._open(response)
+            self._interim += 1
+            if self._interim > _INTERIM_LIMIT:
+                raise Refused("too many interim answers")
+            if self._request.minor == 1:
+                self._client.transport.write(response_head(response, (), (), chunked=False, close=False))
+        return b""
+
+    def _open(self, response: ResponseHead) -> bytes:
+        framing = response.framing
+        self._answer = response
+        self._answer_body = body_reader(framing)
+        self._chunks = framing.length is None and self._request.minor == 1
+        self._persistent &= (framing.length is not None or self._chunks) and self._body.done and not self._edge.draining
+        return response_head(response, self._passage.edits, self._cookies, chunked=self._chunks, close=not self._persistent)
+
+    def _switch(self, response: ResponseHead, backend: BackendConnection) -> None:
+        if not self._request.websocket or response.upgrade != "websocket":
+            raise Refused("switches without having been asked to")
+        self._tunnel = True
+        self._persistent = False
+        client = self._client
+        head = response_head(response, self._passage.edits, self._cookies, chunked=False, close=False)
+        client.transport.write(head + bytes(backend.buffer))
+        backend.buffer.clear()
+        client.gate.release("early")
+        self.client_sent()
+
+    def backend_ended(self) -> bool:
+        """The server sends no more. True: its connection stays open for what the client still sends."""
+        if self._tunnel:
+            return self._pass_end(self._client.transport)
+        if self._answer is not None and self._answer.framing == Framing(None) and not self._over:
+            if self._chunks:
+                self._client.transport.write(LAST_CHUNK)
+            self._complete()
+        return False
+
+    def _pass_end(self, other: asyncio.Transport) -> bool:
+        """One side of the tunnel sends no more. True: the other still may."""
+        if self._half or not other.can_write_eof():
+            return False
+        self._half = True
+        other.write_eof()
+        return True
+
+    def backend_lost(self) -> None:
+        """The server's connection has ended before its answer."""
+        backend, self._backend = self._backend, None
+        if self._over or backend is None:
+            return
+        if self._tunnel:
+            self._over = True
+            self._client.exchange = None
+            self._client.transport.close()
+        elif self._answer is not None:
+            self._break_off()
+        elif backend.reused and not backend.answered and not self._retried:
+            self._retried = True  # the server gave the kept connection up just when it was used again
+            self._set_out(None)
+        else:
+            self._reply(BAD_GATEWAY, with_cookies=True)
+
+    def backend_full(self) -> None:
+        """The server does not take what is written."""
+        self._client.gate.hold("server")
+
+    def backend_drained(self) -> None:
+        """The server takes bytes again."""
+        self._client.gate.release("server")
+        self._touch()
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def _complete(self) -> None:
+        backend, self._backend = self._backend, None
+        assert backend is not None
+        assert self._answer is not None
+        self._over = True
+        if backend.buffer or not self._answer.persistent or not self._body.done:
+            backend.drop()
+        else:
+            self._edge.pool.give_back(backend)
+        self._client.finished(keep=self._persistent, lingers=not self._body.done)
+
+    def _reply(self, answer: Answer, *, with_cookies: bool = False) -> None:
+        if self._over:
+            return
+        self._over = True
+        keep = self._persistent and self._body.done and not self._edge.draining and answer.status not in (400, 408)
+        self._client.transport.write(
+            answer_bytes(
+                answer,
+                self._passage.edits,
+                self._cookies if with_cookies else (),
+                close=not keep,
+                with_body=self._request.method != "HEAD",
+            )
+        )
+        self._client.finished(keep=keep, lingers=not self._body.done)
+
+    def _fail(self, answer: Answer) -> None:
+        """End the exchange with an answer of our own, or by breaking off where an answer has begun."""
+        if self._answer is not None or self._tunnel:
+            self._break_off()
+            return
+        if self._backend is not None:
+            self._backend.drop()
+            self._backend = None
+        self._reply(answer, with_cookies=answer.status >= 500)
+
+    def _break_off(self) -> None:
+        self._over = True
+        if self._backend is not None:
+            self._backend.drop()
+            self._backend = None
+        self._client.transport.abort()
+
+    def _touch(self) -> None:
+        """Something went on: the deadline of the phase begins anew."""
+        settings = self._edge.settings
+        if self._tunnel:
+            span = settings.tunnel
+        elif not self._body.done:
+            span = settings.body
+        else:
+            span = settings.first_byte if self._answer is None else settings.answer
+        self._client.deadline = self._client.now() + span

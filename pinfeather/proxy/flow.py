@@ -1,0 +1,54 @@
+"""What both kinds of connection need: deadlines and limits, and reading that can be held for several reasons at once."""
+
+import asyncio
+from dataclasses import dataclass
+
+HIGH_WATER = 64 * 1024  # bytes kept for a side that does not take them, before the other side is no longer read
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Deadlines in seconds, each for one phase of an exchange, and limits."""
+
+    head: float = 10.0  # a request's whole head, from its first byte (or from the connection's beginning)
+    idle: float = 75.0  # a kept connection without a request
+    body: float = 30.0  # the next bytes of a request's body, and a client that takes nothing of its answer
+    connect: float = 5.0  # a connection to a server
+    first_byte: float = 60.0  # the answer's head, once the request is sent
+    answer: float = 300.0  # the next bytes of an answer's body
+    tunnel: float = 3600.0  # a WebSocket without a byte either way
+    linger: float = 1.0  # what is still read of a request that was answered early
+    drain: float = 10.0  # requests in flight when the proxy stops
+    connections: int = 4096
+    connections_per_address: int = 2048
+    idle_servers: int = 64  # kept connections to one server
+    server_idle: float = 30.0  # how long one is kept
+    tick: float = 0.2  # how often deadlines are looked at
+    watch: float = 0.3  # how often the document's file is looked at
+
+
+class Gate:
+    """Reading from one transport. It goes on when nobody holds it any more."""
+
+    __slots__ = ("_reasons", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._reasons: set[str] = set()
+
+    def hold(self, reason: str) -> None:
+        if not self._reasons:
+            self._transport.pause_reading()
+        self._reasons.add(reason)
+
+    def release(self, reason: str) -> None:
+        if reason in self._reasons:
+            self._reasons.remove(reason)
+            if not self._reasons:
+                self._transport.resume_reading()
+
+    def open(self) -> None:
+        """Release whatever holds it."""
+        if self._reasons:
+            self._reasons.clear()
+            self._transport.resume_reading()

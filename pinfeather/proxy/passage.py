@@ -1,0 +1,172 @@
+"""One request on its way through the proxy: what middlewares may change, and how both heads are written out anew.
+
+Nothing of a head that came in is copied as bytes. Fields of the hop are dropped, X-Forwarded-* is what this proxy saw
+itself (a client is not trusted to say it), and so are names that some servers read as one of those (`X_Forwarded_Proto`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import quote
+
+from pinfeather.model.decide import normal_path
+from pinfeather.proxy.wire import HOP_BY_HOP, Field, Framing, RequestHead, ResponseHead, end_to_end, split_host
+
+REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+DEFAULT_PORTS: Mapping[str, str] = {"http": "80", "https": "443"}
+
+_OURS = frozenset(("forwarded", "x-real-ip", "x-replaced-path"))
+_ALIASED = HOP_BY_HOP | _OURS | {"host", "content-length", "cookie", "authorization", "expect"}
+# What a document may not set: it would change how the message is framed or where its connection goes.
+FRAMING_FIELDS = HOP_BY_HOP | {"content-length", "expect"}
+_TARGET = re.compile(r"[!\"$-~]+")
+_TARGET_SAFE = "!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the proxy's own."""
+
+    status: int
+    body: bytes = b""
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Passage:
+    """A request between its head and its server. Middlewares change it in place; `edits` are applied to every answer."""
+
+    method: str
+    path: str  # normalised: the one form that is matched and forwarded
+    query: str | None
+    host: str
+    scheme: str
+    client: str
+    fields: list[Field]
+    edits: list[Mapping[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, request: RequestHead, client: str, scheme: str) -> "Passage":
+        """The request as the first middleware meets it."""
+        fields = [entry for entry in end_to_end(request.fields) if _passes(entry[0])]
+        fields += (
+            ("x-forwarded-for", client, "X-Forwarded-For"),
+            ("x-forwarded-host", request.host, "X-Forwarded-Host"),
+            ("x-forwarded-port", split_host(request.host)[1] or DEFAULT_PORTS[scheme], "X-Forwarded-Port"),
+            ("x-forwarded-proto", scheme, "X-Forwarded-Proto"),
+            ("x-real-ip", client, "X-Real-Ip"),
+        )
+        return cls(request.method, normal_path(request.path), request.query, request.host, scheme, client, fields)
+
+    @property
+    def target(self) -> str:
+        return self.path if self.query is None else f"{self.path}?{self.query}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.host}{self.target}"
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a field, by its name in lower case."""
+        return [value for key, value, _ in self.fields if key == name]
+
+    def put(self, name: str, value: str) -> None:
+        """Set a field of the request, replacing all of that name and its aliases; an empty value removes them."""
+        lowered = name.lower()
+        if lowered == "host" and value:
+            self.host = value
+            return
+        alias = _alias(lowered)
+        self.fields = [entry for entry in self.fields if _alias(entry[0]) != alias]
+        if value:
+            self.fields.append((lowered, value, name))
+
+    def move(self, path: str) -> None:
+        """Give the request another path; it is normalised again, since cutting a prefix off may lay `..` bare."""
+        path = path if path.startswith("/") else "/" + path
+        self.path = normal_path(visible(path))
+
+
+def visible(target: str) -> str:
+    """A text as it may stand in a request line or in Location: what is no visible ASCII is percent-encoded."""
+    return target if _TARGET.fullmatch(target) else quote(target, safe=_TARGET_SAFE)
+
+
+def request_head(passage: Passage, host: str, framing: Framing, *, websocket: bool, bodiless: bool) -> bytes:
+    """The head as it goes to a server, re-framed. `bodiless`: the method has no body unless one was announced."""
+    lines = [f"{passage.method} {visible(passage.target)} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{spelled}: {value}" for name, value, spelled in passage.fields if name not in ("host", "content-length")]
+    if framing.chunked:
+        lines.append("Transfer-Encoding: chunked")
+    elif framing.length or not bodiless:
+        lines.append(f"Content-Length: {framing.length}")
+    if websocket:
+        lines += ("Connection: Upgrade", "Upgrade: websocket")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def response_head(
+    response: ResponseHead,
+    edits: Sequence[Mapping[str, str]],
+    cookies: Iterable[str],
+    *,
+    chunked: bool,
+    close: bool,
+) -> bytes:
+    """A server's answer as it goes to the client, re-framed; the proxy's cookies come before the server's, as in Traefik."""
+    fields = end_to_end(response.fields)
+    if chunked or response.framing.length is None or response.status == 204 or response.status < 200:
+        fields = [entry for entry in fields if entry[0] != "content-length"]
+    fields[:0] = [("set-cookie", text, "Set-Cookie") for text in cookies]
+    fields = _edited(fields, edits)
+    if chunked:
+        fields.append(("transfer-encoding", "chunked", "Transfer-Encoding"))
+    if response.status == 101:
+        fields += (("connection", "Upgrade", "Connection"), ("upgrade", "websocket", "Upgrade"))
+    elif close:
+        fields.append(("connection", "close", "Connection"))
+    return _head(response.status, response.reason, fields)
+
+
+def answer_bytes(
+    answer: Answer, edits: Sequence[Mapping[str, str]], cookies: Iterable[str], *, close: bool, with_body: bool = True
+) -> bytes:
+    """An answer of the proxy's own, head and body."""
+    fields: list[Field] = [("set-cookie", text, "Set-Cookie") for text in cookies]
+    fields += [(name.lower(), value, name) for name, value in answer.fields]
+    if answer.body:
+        fields.append(("content-type", "text/plain; charset=utf-8", "Content-Type"))
+        fields.append(("x-content-type-options", "nosniff", "X-Content-Type-Options"))
+    fields = _edited(fields, edits)
+    fields.append(("content-length", str(len(answer.body)), "Content-Length"))
+    if close:
+        fields.append(("connection", "close", "Connection"))
+    head = _head(answer.status, REASONS.get(answer.status, ""), fields)
+    return head + answer.body if with_body else head
+
+
+def _passes(name: str) -> bool:
+    if name.startswith("x-forwarded-") or name in _OURS:
+        return False
+    alias = _alias(name)
+    return alias == name or (alias not in _ALIASED and not alias.startswith("x-forwarded-"))
+
+
+def _alias(name: str) -> str:
+    """What a server may read the name as: CGI and its heirs tell `-`, `_` and `.` not apart."""
+    return name.replace("_", "-").replace(".", "-")
+
+
+def _edited(fields: list[Field], edits: Sequence[Mapping[str, str]]) -> list[Field]:
+    for edit in reversed(edits):  # the first middleware sees the answer last
+        gone = {name.lower() for name in edit}
+        fields = [entry for entry in fields if entry[0] not in gone]
+        fields += [(name.lower(), value, name) for name, value in edit.items() if value]
+    return fields
+
+
+def _head(status: int, reason: str, fields: Sequence[Field]) -> bytes:
+    lines = [f"HTTP/1.1 {status} {reason}"]
+    lines += [f"{spelled}: {value}" for _, value, spelled in fields]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
