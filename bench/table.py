@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pinfeather.model.decide import Request, State, decide
+from pinfeather.model.decide import decide
 from pinfeather.model.document import Document
+from pinfeather.model.request import Asked, Request, State
 from pinfeather.model.table import Table
 
 
@@ -50,7 +51,7 @@ def prepared(routes: int) -> tuple[Callable[[int], object], Callable[[int], obje
     step = 2**64 // 997
 
     def look_up(number: int) -> object:
-        return table.find(requests[number % len(requests)])
+        return table.first(Asked(requests[number % len(requests)], state))
 
     def decision(number: int) -> object:
         return decide(table, requests[number % len(requests)], state, number * step % 2**64)

@@ -24,7 +24,7 @@ from pinfeather.model.match import (
     either,
 )
 from pinfeather.model.routes import Route, TcpRoute
-from pinfeather.model.services import Split, TcpSplit
+from pinfeather.model.services import LoadBalancer, Service, Split, TcpSplit
 
 
 class Rung(NamedTuple):
@@ -158,7 +158,8 @@ def normal(document: Document) -> Document:
     """The one form that laws compare.
 
     Hosts and path are lifted out of every tree; a canary that means a route of its own is one; a split that one route
-    alone uses stands in that route; routes stand in their order and are numbered by it; mappings are sorted.
+    alone uses stands in that route; routes stand in their order and are numbered by it; mappings are sorted, and so are the
+    servers of a service: their order decides nothing, and where each is an object of its own nobody keeps it.
     """
     order = precedence(document)
     numbers = {rung: len(order) - position for position, rung in enumerate(order)}
@@ -183,7 +184,7 @@ def normal(document: Document) -> Document:
         update={
             "entry_points": dict(sorted(document.entry_points.items())),
             "routes": tuple(routes),
-            "services": {name: service for name, service in sorted(document.services.items()) if name not in inlined},
+            "services": {name: _in_order(service) for name, service in sorted(document.services.items()) if name not in inlined},
             "middlewares": dict(sorted(document.middlewares.items())),
             "tcp_routes": tcp_routes,
             "tcp_services": {name: service for name, service in sorted(document.tcp_services.items()) if name not in tcp_inlined},
@@ -192,6 +193,13 @@ def normal(document: Document) -> Document:
             "servers_transports": dict(sorted(document.servers_transports.items())),
         }
     )
+
+
+def _in_order(service: Service) -> Service:
+    if not isinstance(service, LoadBalancer) or len(service.servers) < 2:
+        return service
+    servers = sorted(service.servers, key=lambda server: (server.key, str(server.weight)))
+    return service.model_copy(update={"servers": tuple(servers)})
 
 
 def uses(document: Document) -> Counter[str]:

@@ -151,9 +151,9 @@ def cookie_pairs(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str],
     for header, value in headers:
         if header == "cookie":
             for piece in value.split(";"):
-                name, equals, content = piece.partition("=")
+                name, equals, content = piece.strip(" \t").partition("=")
                 if equals:
-                    pairs.append((name.strip(" \t"), header_text(content.strip(" \t"))))
+                    pairs.append((name, header_text(content)))
     return tuple(pairs)
 
 

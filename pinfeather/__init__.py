@@ -22,6 +22,7 @@ _HOMES = {
     "Cookie": "pinfeather.model.sticky",
     "Feature": "pinfeather.model.features",
     "FULL": "pinfeather.model.features",
+    "Full": "pinfeather.model.features",
     "NONE": "pinfeather.model.features",
     "Near": "pinfeather.model.features",
     "Nothing": "pinfeather.model.features",
@@ -32,12 +33,16 @@ _HOMES = {
     "Code": "pinfeather.model.diagnostics",
     "Severity": "pinfeather.model.diagnostics",
     "Span": "pinfeather.model.diagnostics",
+    "Path": "pinfeather.model.diagnostics",
     "Report": "pinfeather.model.diagnostics",
     "Allowed": "pinfeather.model.diagnostics",
     "error": "pinfeather.model.diagnostics",
     "warning": "pinfeather.model.diagnostics",
     "build": "pinfeather.model.build",
     "normal": "pinfeather.model.normal",
+    "precedence": "pinfeather.model.normal",
+    "seconds": "pinfeather.model.noun",
+    "Tree": "pinfeather.model.noun",
     "Translator": "pinfeather.translators.contract",
     "Options": "pinfeather.translators.contract",
     "File": "pinfeather.translators.contract",
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from pinfeather.model.diagnostics import Allowed as Allowed
     from pinfeather.model.diagnostics import Code as Code
     from pinfeather.model.diagnostics import Diagnostic as Diagnostic
+    from pinfeather.model.diagnostics import Path as Path
     from pinfeather.model.diagnostics import Report as Report
     from pinfeather.model.diagnostics import Severity as Severity
     from pinfeather.model.diagnostics import Span as Span
@@ -73,6 +79,7 @@ if TYPE_CHECKING:
     from pinfeather.model.features import NONE as NONE
     from pinfeather.model.features import Derived as Derived
     from pinfeather.model.features import Feature as Feature
+    from pinfeather.model.features import Full as Full
     from pinfeather.model.features import Near as Near
     from pinfeather.model.features import Nothing as Nothing
     from pinfeather.model.features import Support as Support
@@ -80,6 +87,9 @@ if TYPE_CHECKING:
     from pinfeather.model.lint import lint as lint
     from pinfeather.model.middlewares import Middleware as Middleware
     from pinfeather.model.normal import normal as normal
+    from pinfeather.model.normal import precedence as precedence
+    from pinfeather.model.noun import Tree as Tree
+    from pinfeather.model.noun import seconds as seconds
     from pinfeather.model.routes import Route as Route
     from pinfeather.model.services import LoadBalancer as LoadBalancer
     from pinfeather.model.services import Server as Server

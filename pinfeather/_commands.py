@@ -15,7 +15,7 @@ from pinfeather._files import FileError, write_atomic
 from pinfeather._plugins import every, translator
 from pinfeather._sources import file, reader_for, source
 from pinfeather.model.diagnostics import Allowed, Diagnostic, Report
-from pinfeather.translators.contract import AnyTranslator, Options, TextFile
+from pinfeather.translators.contract import AnyTranslator, Emitted, Options, TextFile
 
 MARK = "# Written by `pinfeather convert`, which may write over it."
 
@@ -41,7 +41,7 @@ def convert(given: argparse.Namespace, extra: Mapping[str, str | bool]) -> int:
     if result.refused:
         _keep(result)
         return result.exit_code
-    texts = [artifact for artifact in result.artifacts if isinstance(artifact, TextFile)]
+    texts = list(Emitted(result.artifacts).files())
     if given.output is None:
         sys.stdout.write("---\n".join(artifact.text for artifact in texts))
         sys.stdout.flush()

@@ -26,7 +26,7 @@ from tools.running import FailedError, write
 from tools.toolchain import pulumi_environment, state_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-CHECK = "pinfeather.deploy.table"  # run after `up`, with `--stack NAME`: measures what runs and prints it
+CHECK = "pinfeather.deploy.table"  # run after `up`, with the arguments of the stack's output `check`
 # Rows of the tree that tell of no change, and what a terminal would have overwritten.
 NOISE = re.compile(
     r"@ .*|Duration: .*"
@@ -64,8 +64,8 @@ class Stack:
             raise FailedError(f"no stacks/Pulumi.{name}.yaml; there is {', '.join(settings) or 'none'}")
         self.local = self.environment["PULUMI_BACKEND_URL"] == f"file://{state_folder(root)}"
 
-    def quiet(self, *words: str) -> None:
-        """A command whose output matters only when it fails. Raises FailedError with that output."""
+    def quiet(self, *words: str) -> str:
+        """A command whose output is for us, and for the user when it fails. Raises FailedError with it."""
         done = subprocess.run(
             self._command(words),
             cwd=self.root,
@@ -77,11 +77,12 @@ class Stack:
         )
         if done.returncode:
             raise FailedError((done.stderr or done.stdout).strip().removeprefix("error: "))
+        return done.stdout
 
     def shown(self, *words: str) -> int:
         """A command whose output is shown as it comes, without its noise; returns its exit code. Raises FailedError where it was killed."""
         process = subprocess.Popen(
-            self._command(words),
+            self._command((*words, "--stack", self.name, "--refresh", "--suppress-progress", "--suppress-outputs")),
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -116,18 +117,12 @@ class Stack:
 
     def known(self) -> bool:
         """Whether the backend has such a stack."""
-        told = subprocess.run(
-            self._command(("stack", "ls", "--json")),
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if told.returncode:
-            raise FailedError(told.stderr.strip().removeprefix("error: "))
-        return any(row["name"].rpartition("/")[2] == self.name for row in json.loads(told.stdout))
+        return any(row["name"].rpartition("/")[2] == self.name for row in json.loads(self.quiet("stack", "ls", "--json")))
+
+    def check(self) -> list[str]:
+        """The arguments of the check that the stack asks for; none where it has nothing to measure."""
+        outputs = json.loads(self.quiet("stack", "output", "--json", "--stack", self.name))
+        return [str(word) for word in outputs.get("check", [])]
 
     def _command(self, words: Sequence[str]) -> list[str]:
         return ["pulumi", *words, "--non-interactive", "--color", "never"]
@@ -201,30 +196,36 @@ def _alive(pid: int, since: datetime) -> bool:
 def up(stack: Stack) -> int:
     """Deploy, then measure what runs."""
     stack.make()
-    code = stack.shown("up", "--stack", stack.name, "--yes", "--refresh", "--suppress-progress")
-    if code:
+    code = stack.shown("up", "--yes")
+    check = [] if code else stack.check()
+    if not check:
         return code
-    command = [sys.executable, "-m", CHECK, "--stack", stack.name]
-    return subprocess.run(command, cwd=stack.root, env=stack.environment, check=False).returncode
+    write("")
+    return subprocess.run([sys.executable, "-m", CHECK, *check], cwd=stack.root, env=stack.environment, check=False).returncode
 
 
 def preview(stack: Stack) -> int:
     """Say what `up` would change, and change nothing."""
     stack.make()
-    return stack.shown("preview", "--stack", stack.name, "--refresh", "--suppress-progress")
+    return stack.shown("preview")
 
 
 def down(stack: Stack) -> int:
-    """End and delete what was deployed, and the stack; with the last stack goes the folder of the state."""
+    """End and delete what was deployed, and the stack; the state's own folder goes with the last stack."""
     if stack.local:
         stack.release()
     if stack.known():
-        code = stack.shown("destroy", "--stack", stack.name, "--yes", "--refresh", "--suppress-progress")
+        code = stack.shown("destroy", "--yes")
         if code:
             return code
         stack.quiet("stack", "rm", stack.name, "--yes", "--preserve-config")
+    ours = stack.root / ".pinfeather"
+    shutil.rmtree(ours / "run" / stack.name, ignore_errors=True)  # locks and logs of processes that have ended
     if stack.local and not any(state_folder(stack.root).glob(".pulumi/stacks/*/*.json")):
-        shutil.rmtree(stack.root / ".pinfeather")
+        shutil.rmtree(state_folder(stack.root))
+    for folder in (ours / "run", ours):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     write(f"nothing of the stack {stack.name} is left")
     return 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cached_property, partial
@@ -16,8 +17,8 @@ from importlib.metadata import version
 from threading import Event
 from typing import Final, TypeAlias
 
-import grpc  # type: ignore[import-untyped]
-import grpc.aio  # type: ignore[import-untyped]
+import grpc
+import grpc.aio
 from pulumi.provider.experimental import provider as messages
 from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
@@ -29,6 +30,7 @@ from pinfeather.deploy.edge import Edge, Operations
 
 _LARGEST_MESSAGE = 64 * 1024 * 1024  # bytes; a document and its files travel in one message
 _LOG_DEADLINE = 5.0  # seconds
+_PARENT_PAUSE = 0.5  # seconds between two looks at whether the engine still lives
 _Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]]
 
 
@@ -201,7 +203,8 @@ class PlainErrors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
 
 async def _serve(arguments: list[str], engine: str) -> None:
-    # `pulumi.provider.experimental.server.main` does the same, but takes no interceptor.
+    # `pulumi.provider.experimental.server.main` takes no interceptor, and serves on when the engine has died.
+    parent = os.getppid()
     sizes = [(f"grpc.max_{way}_message_length", _LARGEST_MESSAGE) for way in ("receive", "send")]
     server = grpc.aio.server(interceptors=[PlainErrors()], options=sizes)
     servicer = ProviderServicer(arguments, version("pinfeather"), PinfeatherProvider(EngineLog(engine).say), engine)
@@ -210,7 +213,10 @@ async def _serve(arguments: list[str], engine: str) -> None:
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    await server.wait_for_termination()
+    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells a process that its parent has died
+        await asyncio.sleep(_PARENT_PAUSE)
+    # The engine was killed. What is being done is still finished (its thread is waited for), so that nothing is lost.
+    await server.stop(None)
 
 
 def main(arguments: list[str]) -> int:

@@ -67,6 +67,7 @@ def state(proxy: "Proxy") -> dict[str, object]:
         "reload_error": proxy.reload_error,
         "draining": proxy.edge.draining,
         "connections": len(proxy.edge.connections),
+        "server_connections": len(proxy.edge.pool),
         "routes": len(serving.document.routes),
         "closed": dict(serving.closed),
         "services": {

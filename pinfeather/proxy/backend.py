@@ -88,6 +88,10 @@ class Pool:
         self._open: set[BackendConnection] = set()
         self._tls: ssl.SSLContext | None = None
 
+    def __len__(self) -> int:
+        """How many connections there are, in use or kept."""
+        return len(self._open)
+
     def take(self, origin: Origin) -> BackendConnection | None:
         """The connection that was laid aside last, if it is still good."""
         idle = self._idle.get(origin)

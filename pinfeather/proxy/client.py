@@ -5,7 +5,7 @@ from typing import cast
 
 from pinfeather.proxy.edge import Edge
 from pinfeather.proxy.exchange import Exchange
-from pinfeather.proxy.flow import HIGH_WATER, Gate
+from pinfeather.proxy.flow import HIGH_WATER, Gate, end_writing
 from pinfeather.proxy.passage import REASONS, Answer, answer_bytes
 from pinfeather.proxy.wire import HeadReader, Refused, parse_request
 
@@ -144,5 +144,4 @@ class ClientConnection(asyncio.Protocol):
         self.buffer.clear()
         self.gate.open()
         self.deadline = self.now() + self.edge.settings.linger
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        end_writing(self.transport)

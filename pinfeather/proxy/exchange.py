@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pinfeather.model.decide import Request, decide
 from pinfeather.proxy.backend import BackendConnection, Origin
 from pinfeather.proxy.body import LAST_CHUNK, BodyReader, body_reader, chunk
-from pinfeather.proxy.flow import HIGH_WATER
+from pinfeather.proxy.flow import HIGH_WATER, end_writing
 from pinfeather.proxy.passage import Answer, Passage, answer_bytes, request_head, response_head
 from pinfeather.proxy.wire import Framing, Refused, RequestHead, ResponseHead, parse_response, split_host
 
@@ -305,11 +305,10 @@ class Exchange:
 
     def _pass_end(self, other: asyncio.Transport) -> bool:
         """One side of the tunnel sends no more. True: the other still may."""
-        if self._half or not other.can_write_eof():
+        if self._half:
             return False
         self._half = True
-        other.write_eof()
-        return True
+        return end_writing(other)
 
     def backend_lost(self) -> None:
         """The server's connection has ended before its answer."""

@@ -52,3 +52,15 @@ class Gate:
         if self._reasons:
             self._reasons.clear()
             self._transport.resume_reading()
+
+
+def end_writing(transport: asyncio.Transport) -> bool:
+    """Say that nothing more will be written. Returns whether the other end can still be heard after that."""
+    if transport.is_closing() or not transport.can_write_eof():
+        return False
+    try:
+        transport.write_eof()
+    except OSError:  # the other end was gone already
+        transport.abort()
+        return False
+    return True

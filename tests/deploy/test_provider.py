@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 import pytest
-from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc
 from typing_extensions import override
 
@@ -56,7 +56,7 @@ def engine() -> Iterator[tuple[Engine, str]]:
 def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], 20)
-    assert ready, "the plugin printed no port within 20 s"
+    assert ready, "the plugin neither printed nor ended within 20 s"
     return process.stdout.readline()
 
 
@@ -309,6 +309,14 @@ def test_it_finds_the_python_on_path(tmp_path: Path, engine: tuple[Engine, str])
     with subprocess.Popen([lonely, engine[1]], stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert int(first_line(process)) > 0
         process.terminate()
+
+
+def test_it_ends_with_an_engine_that_is_killed(engine: tuple[Engine, str]) -> None:
+    command = ["/bin/sh", "-c", '"$0" "$1" & wait', str(PLUGIN), engine[1]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert int(first_line(parent)) > 0
+        parent.kill()
+        assert first_line(parent) == ""  # its output ends when the last process that holds it does: the plugin
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["a", "b"]])

@@ -31,7 +31,7 @@ from pinfeather.model.decide import (
 from pinfeather.model.document import Document
 from pinfeather.model.match import AllOf, AnyOf, Match, Not, PathMatch, ValueMatch
 from pinfeather.model.normal import Rung, normal, precedence
-from pinfeather.model.noun import Template, Tree
+from pinfeather.model.noun import Template
 from pinfeather.model.request import query_pairs
 from pinfeather.model.routes import Route
 from pinfeather.model.services import LoadBalancer, Split
@@ -71,9 +71,9 @@ def _route_holds(route: Route, request: Request) -> bool:
 
 def _holds(match: Match, request: Request) -> bool:
     if isinstance(match, AllOf):
-        return all([_holds(part, request) for part in match.all])
+        return all(_holds(part, request) for part in match.all)
     if isinstance(match, AnyOf):
-        return any([_holds(part, request) for part in match.any])
+        return any(_holds(part, request) for part in match.any)
     if isinstance(match, Not):
         return not _holds(match.none, request)
     ((kind, wanted),) = match.__dict__.items()
@@ -209,7 +209,7 @@ def linear_shares(document: Document, request: Request, state: State) -> dict[Ef
 
 HOSTS = ("a.x", "b.x", "x", "a.b.x")
 PATHS = ("/", "/a", "/ab", "/a/b", "/b")
-LEAVES: tuple[dict[str, Tree], ...] = (
+LEAVES: tuple[dict[str, object], ...] = (
     {"host": "a.x"},
     {"host": "*.x"},
     {"host": "*"},
@@ -241,12 +241,12 @@ FORKS = ("f0", "f1")
 weights = st.sampled_from((0, 1, 1, 2, 3, 90, 2**31 - 1))
 
 
-def _without(mapping: dict[str, Tree]) -> dict[str, Tree]:
+def _without(mapping: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in mapping.items() if value is not None}
 
 
 @st.composite
-def splits(draw: st.DrawFn, targets: tuple[str, ...]) -> dict[str, Tree]:
+def splits(draw: st.DrawFn, targets: tuple[str, ...]) -> dict[str, object]:
     names = draw(st.lists(st.sampled_from((*targets, "e@docker")), min_size=1, max_size=3, unique=True))
     entries = [{"to": name, "weight": draw(weights), "binds": draw(st.booleans())} for name in names]
     if not any(entry["weight"] for entry in entries):
@@ -260,7 +260,7 @@ def splits(draw: st.DrawFn, targets: tuple[str, ...]) -> dict[str, Tree]:
 
 @st.composite
 def documents(draw: st.DrawFn, max_routes: int = 4) -> Document:
-    services: dict[str, Tree] = {}
+    services: dict[str, object] = {}
     for name in POOLS:
         servers = [_without({"url": f"http://{name}-{i}:80", "weight": draw(st.none() | weights)}) for i in range(draw(st.integers(0, 3)))]
         if servers and all(server.get("weight") == 0 for server in servers):
@@ -277,11 +277,11 @@ def documents(draw: st.DrawFn, max_routes: int = 4) -> Document:
         services[name] = _without({**draw(splits(targets)), "sticky": sticky, "middlewares": draw(st.sampled_from(([], [f"m-{name}"])))})
     routes = [_route(draw, f"r{index}") for index in range(draw(st.integers(1, max_routes)))]
     names = [*(f"m-{name}" for name in (*POOLS, *FORKS)), "m"]
-    middlewares: Tree = {name: {"compress": {}} for name in names}
+    middlewares: object = {name: {"compress": {}} for name in names}
     return Document.model_validate({"pinfeather": "v1", "routes": routes, "services": services, "middlewares": middlewares})
 
 
-def _route(draw: st.DrawFn, name: str) -> Tree:
+def _route(draw: st.DrawFn, name: str) -> object:
     targets = (*POOLS, *FORKS, "e@docker")
     canaries = [
         _without(
@@ -351,7 +351,7 @@ def states(draw: st.DrawFn, document: Document) -> State:
     return State(servers)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), document=documents())
 def test_the_same_as_the_linear_reading(data: st.DataObject, document: Document) -> None:
     table, state = Table.of(document), data.draw(states(document))
@@ -365,7 +365,7 @@ def test_the_same_as_the_linear_reading(data: st.DataObject, document: Document)
         assert found.shares == linear_shares(document, request, state)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), document=documents(max_routes=30))
 def test_the_index_finds_what_the_linear_reading_finds_among_many(data: st.DataObject, document: Document) -> None:
     table = Table.of(document)
@@ -376,7 +376,7 @@ def test_the_index_finds_what_the_linear_reading_finds_among_many(data: st.DataO
         assert decision.canary == (rung.canary if rung else None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), document=documents(), request=requests)
 def test_decide_is_the_outcome_that_holds_the_draw(data: st.DataObject, document: Document, request: Request) -> None:
     table, state = Table.of(document), data.draw(states(document))
@@ -398,7 +398,7 @@ def test_decide_is_the_outcome_that_holds_the_draw(data: st.DataObject, document
             assert found.at(draw) == expected[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), document=documents())
 def test_the_normal_form_means_the_same(data: st.DataObject, document: Document) -> None:
     one, other = normal(document), Table.of(document)
@@ -407,7 +407,7 @@ def test_the_normal_form_means_the_same(data: st.DataObject, document: Document)
         assert outcomes(table, request, state).shares == outcomes(other, request, state).shares
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), document=documents(), request=requests)
 def test_the_trace_ends_where_the_draw_does(data: st.DataObject, document: Document, request: Request) -> None:
     table, state = Table.of(document), data.draw(states(document))
@@ -432,7 +432,7 @@ def _resolve(document: Document, path: tuple[str | int, ...]) -> None:
 
 # The ladder, rung by rung -------------------------------------------------------------------------------------------------
 
-SHOP: dict[str, Tree] = {
+SHOP: dict[str, object] = {
     "pinfeather": "v1",
     "routes": [
         {
@@ -456,7 +456,7 @@ SHOP: dict[str, Tree] = {
 }
 
 
-def shop(**route: Tree) -> Table:
+def shop(**route: object) -> Table:
     routes = SHOP["routes"]
     assert isinstance(routes, list)
     assert isinstance(routes[0], dict)
@@ -509,7 +509,7 @@ def test_a_canary_comes_before_the_binding_and_binds_to_its_server_only() -> Non
 
 
 def test_a_canary_that_binds_sets_the_variant_once() -> None:
-    canary: Tree = [{"when": {"cookie": {"name": "canary", "value": "v2"}}, "to": "v2", "binds": True}]
+    canary: object = [{"when": {"cookie": {"name": "canary", "value": "v2"}}, "to": "v2", "binds": True}]
     table = shop(canaries=canary)
     assert cookies(ask(table, 0.0, cookie="canary=v2", variant="v1")) == [("variant", "v2"), ("srv2", "http://c:80")]
     assert cookies(ask(table, 0.0, cookie="canary=v2", variant="v2")) == [("srv2", "http://c:80")]
@@ -577,7 +577,7 @@ def test_a_state_of_other_servers_is_refused() -> None:
 
 
 def test_a_template_is_refused_with_its_place() -> None:
-    match: Tree = {"not": {"header": {"name": "x", "value": {"template": "{{ .v }}"}}}}
+    match: object = {"not": {"header": {"name": "x", "value": {"template": "{{ .v }}"}}}}
     with pytest.raises(UndecidedError, match=r"--bind") as caught:
         shop(match=match)
     assert caught.value.path == ("routes", 0, "match", "not", "header", "value")
@@ -585,16 +585,16 @@ def test_a_template_is_refused_with_its_place() -> None:
 
 
 def test_kubernetes_servers_are_bound_by_key() -> None:
-    servers: Tree = [{"kubernetes": {"service": "s", "port": 80}}]
+    servers: object = [{"kubernetes": {"service": "s", "port": 80}}]
     document = {**SHOP, "services": {"v1": {"servers": servers, "sticky": {"cookie": {"name": "srv1"}}}, "v2": {"servers": servers}}}
-    routes: Tree = [{"name": "shop", "to": "v1"}]
+    routes: object = [{"name": "shop", "to": "v1"}]
     table = Table.of(Document.model_validate({**document, "routes": routes, "middlewares": {}}))
     assert cookies(ask(table)) == [("srv1", "kubernetes:/s:80")]
     assert cookies(ask(table, srv1="kubernetes:/s:80")) == []
 
 
 def test_the_trace_names_the_condition_that_failed() -> None:
-    when: Tree = {"all": [{"path": {"prefix": "/"}}, {"cookie": {"name": "canary", "value": "v2"}}]}
+    when: object = {"all": [{"path": {"prefix": "/"}}, {"cookie": {"name": "canary", "value": "v2"}}]}
     table = shop(canaries=[{"when": when, "to": "v2"}])
     steps = trace(table, Request("shop.example.com", "/", bindings={"variant": "v2", "srv2": "gone"}), State())
     assert [(step.kind, step.path, step.holds) for step in steps] == [
@@ -648,6 +648,6 @@ def test_query_pairs_as_go_reads_them() -> None:
         ({"cookie": {"name": "c", "value": '"1"'}}, Request("h", "/", headers=(("cookie", 'c="1"'),)), True),
     ],
 )
-def test_conditions_to_the_letter(when: Tree, request_: Request, holds: bool) -> None:
+def test_conditions_to_the_letter(when: object, request_: Request, holds: bool) -> None:
     document = {"pinfeather": "v1", "routes": [{"name": "r", "match": when, "to": "s"}], "services": {"s": {"servers": []}}}
     assert decide(Table.of(Document.model_validate(document)), request_, State(), 0).status == (503 if holds else 404)

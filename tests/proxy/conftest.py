@@ -101,7 +101,7 @@ class Backend:
         self.open += 1
         try:
             await (self.raw(reader, writer) if self.raw is not None else self._answer(reader, writer))
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             pass
         finally:
             writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,51 @@ def test_basic_auth(play: Play, server: type[Backend], users: list[str]) -> None
 
     auth = {"users": users, "realm": 'the "shop"', "remove_header": True, "header_field": "X-User"}
     play(scenario, server("b"), document=behind({"basic_auth": auth}))
+
+
+PROBES = [
+    *("/admin", "/admin/", "/admin?x", "/./admin", "//admin", "///admin//x", "/x/../admin", "/x/./../admin/", "/../../admin"),
+    *("/%61dmin", "/%61%64%6D%69%6e", "/%2e/admin", "/%2E%2E/admin", "/x/%2e%2e/admin", "/x%2f..%2f../admin", "/x/..%2fadmin"),
+    *("/%2561dmin", "/admin%2f", "/admin%00", "/admin;x", "/admin%20", "/ADMIN", "/%41DMIN", "/x\\..\\admin", "/admin\\"),
+    *("http://a.example/admin", "http://a.example//admin", "HTTP://A.EXAMPLE/%61dmin", "/admin/../admin", "/open/..//admin"),
+]
+
+
+def once_decoded(path: str) -> str:
+    """As a lenient server reads a path: encoded letters and dots decoded, segments resolved. `%2F` stays, as everywhere."""
+    parts: list[str] = []
+    decoded = re.sub("%([2-7][0-9A-Fa-f])", lambda found: c if (c := chr(int(found[1], 16))).isalnum() or c == "." else found[0], path)
+    for part in decoded.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def test_no_spelling_goes_around_basic_auth(play: Play, server: type[Backend]) -> None:
+    def document(backends: dict[str, Backend]) -> dict[str, object]:
+        return {
+            "routes": [
+                {"name": "admin", "hosts": ["a.example"], "path": {"prefix": "/admin"}, "to": "s", "middlewares": ["auth"]},
+                {"name": "open", "hosts": ["a.example"], "to": "s"},
+            ],
+            "services": {"s": {"servers": [{"url": backends["b"].url}]}},
+            "middlewares": {"auth": {"basic_auth": {"users": [SHA]}}},
+        }
+
+    async def scenario(stage: Stage) -> None:
+        statuses = {}
+        for probe in PROBES:
+            for method in ("GET", "HEAD", "OPTIONS", "POST"):
+                for line in ("X: y", "Connection: Authorization", "X-Forwarded-For: 127.0.0.1", "X-Original-Url: /admin"):
+                    statuses[probe] = (await stage.get(probe, line, method=method)).status
+        asked = {request.line.split()[1].split("?")[0] for request in stage.backends["b"].seen}
+        assert not [path for path in asked if once_decoded(path).startswith("/admin")]
+        assert statuses["/admin"] == statuses["//admin"] == statuses["/%61dmin"] == statuses["http://a.example/admin"] == 401
+        assert statuses["/ADMIN"] == 200  # so that the probes are known to reach the server where they may
+
+    play(scenario, server("b"), document=document)
 
 
 CLOSED = {

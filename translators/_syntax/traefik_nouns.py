@@ -227,7 +227,7 @@ def sanitised(name: str) -> str:
     return "".join(c if c in TOKEN else "_" for c in name)
 
 
-def take_sticky(node: Taking, at: Path, reader: Reader, service: str) -> Tree:
+def take_sticky(node: Taking, at: Path, reader: Reader, service: str, *, split: bool) -> Tree:
     """The stickiness of a service, as the tree of a `Sticky` at `at`; None where Traefik pins nobody."""
     sticky = node.map("sticky", may_be_true=True)
     if sticky is None:
@@ -242,7 +242,7 @@ def take_sticky(node: Taking, at: Path, reader: Reader, service: str) -> Tree:
     reader.spans[path] = sticky.span_of("cookie")
     tree = take(cookie, COOKIE, path, reader)
     _named(cookie, tree, path, f"{service}@{reader.provider}")
-    _same_site(cookie, tree, path, reader, split="split" in at or node.path[-1:] == ("weighted",))
+    _same_site(cookie, tree, path, reader, split=split)
     return {"cookie": tree}
 
 
@@ -268,19 +268,15 @@ def _same_site(cookie: Taking, tree: dict[str, Tree], path: Path, reader: Reader
     span, place = cookie.span_of("sameSite"), (*path, "same_site")
     site = written.lower() if reader.version >= (3, 6) else written
     if site not in SAME_SITE:
-        cookie.error(
-            Code.COOKIE, f"sameSite {written!r} is not known: Traefik sends the cookie without it", "sameSite", instead="write none, lax or strict"
-        )
+        said = f"sameSite {written!r} is not known: Traefik sends the cookie without it"
+        cookie.error(Code.COOKIE, said, "sameSite", instead="write none, lax or strict")
     elif split and reader.version < (3, 0):
         said = "Traefik 2 ignores the sameSite of a weighted service"
         cookie.report(warning(Code.ASSUMED, said, place, instead="read as if it were not there", span=span))
     elif site == "none" and tree.get("secure") is not True:
         said = f"browsers refuse the cookie {tree['name']!r}: SameSite=None needs Secure"
-        cookie.report(
-            Diagnostic(
-                Code.SAME_SITE_NONE, Severity.ERROR, said, place, "say `secure: true`", span, (Fix("set secure", _secure(cookie, reader)),)
-            )
-        )
+        fix = Fix("set secure", _secure(cookie, reader))
+        cookie.report(Diagnostic(Code.SAME_SITE_NONE, Severity.ERROR, said, place, "say `secure: true`", span, (fix,)))
     else:
         tree["same_site"] = site
 

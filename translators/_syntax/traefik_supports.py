@@ -1,0 +1,287 @@
+"""What Traefik can say of a document, and from which version on: the checks that ask a place, and the table of versions.
+
+The surfaces of Traefik (file, labels, CRDs) share these and add their own. Behaviour after Traefik 3.7.15, as observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import chain
+
+from pinfeather.model.diagnostics import Path
+from pinfeather.model.document import Document
+from pinfeather.model.features import FULL, Feature, Full, Near, Nothing, Support
+from pinfeather.model.match import Match, PathIs, PathMatch, ServerNameIs
+from pinfeather.model.middlewares import Headers, IPAllowList, Middleware, Other
+from pinfeather.model.normal import Rung
+from pinfeather.model.noun import Noun
+from pinfeather.model.routes import Route, TcpRoute, Tls
+from pinfeather.model.services import LoadBalancer, PassiveHealthCheck, Split
+from pinfeather.model.sticky import Cookie
+from pinfeather.translators._syntax.rule import flat, why_not_http, why_not_tcp
+from pinfeather.translators._syntax.traefik_middlewares import MAY_BE_EMPTY, TCP_SPELLINGS, known_kinds, spelling_of
+from pinfeather.translators._syntax.traefik_routing import numbers, tcp_numbers
+from pinfeather.translators._syntax.tree import Tree
+
+Answer = Full | Near | Nothing
+Check = Callable[[Document, Path], Answer]
+
+_DEEP = 90  # steps of a path; a rule may be nested 100 deep
+_LONG = 60_000  # characters of a rule's hosts
+
+
+def found(document: Document, path: Path) -> object:
+    """What stands at a path of a document."""
+    value: object = document
+    for step in path:
+        if isinstance(value, Noun):
+            fields = type(value).model_fields
+            name = next(name for name, info in fields.items() if step in (name, info.alias))
+            value = getattr(value, name)
+        elif isinstance(value, dict):
+            value = value[step]
+        else:
+            assert isinstance(value, tuple)
+            assert isinstance(step, int)
+            value = value[step]
+    return value
+
+
+# Conditions ------------------------------------------------------------------------------------------------------------
+
+
+def rule_says(document: Document, path: Path) -> Answer:
+    """Whether a rule can hold the condition at a path, and read back as the same."""
+    leaf = found(document, path[:-1] if path[-1] in ("exact", "prefix", "regex") else path)
+    if isinstance(leaf, tuple):  # the hosts of a route
+        return FULL if sum(map(len, leaf)) + 8 * len(leaf) < _LONG else Nothing("a rule this long is not written: the route is left out")
+    match: Match = PathIs(path=leaf) if isinstance(leaf, PathMatch) else leaf  # type: ignore[assignment]
+    if why := (why_not_tcp if path[0] == "tcp_routes" else why_not_http)(match):
+        return Nothing(f"{why}: what asks for it is left out")
+    if (same := flat(match)) != match:
+        return Nothing(f"say {same.model_dump(mode='json', exclude_none=True)} instead, which means the same")
+    return FULL
+
+
+def server_name(document: Document, path: Path) -> Answer:
+    """Traefik disables a TCP router that asks for a server name and has no TLS."""
+    asked = found(document, path)
+    names = (asked.sni,) if isinstance(asked, ServerNameIs) else asked if isinstance(asked, tuple) else ()
+    route = found(document, path[:2])
+    if isinstance(route, TcpRoute) and route.tls is None and any(name != "*" for name in names):
+        return Nothing("Traefik wants `tls` on a TCP router that asks for a server name: the route is left out")
+    return FULL
+
+
+def not_too_deep(_document: Document, path: Path) -> Answer:
+    return FULL if len(path) < _DEEP else Nothing("it is nested too deeply for a rule: what asks for it is left out")
+
+
+# Priorities ------------------------------------------------------------------------------------------------------------
+
+
+def priority_kept() -> Check:
+    """Near where another number is written than the given one. Numbers are made once for a document."""
+    last: list[tuple[Document, Mapping[Rung, int], Mapping[int, int]]] = []
+
+    def check(document: Document, path: Path) -> Answer:
+        if not last or last[0][0] is not document:
+            last[:] = [(document, numbers(document), tcp_numbers(document))]
+        _, http, tcp = last[0]
+        index, given = path[1], found(document, path)
+        assert isinstance(index, int)
+        canary = path[3] if path[2] == "canaries" else None
+        written = tcp[index] if path[0] == "tcp_routes" else http[Rung(index, canary if isinstance(canary, int) else None)]
+        return FULL if written == given else Near(f"the given numbers do not keep the order, or are 0: {written} is written for it")
+
+    return check
+
+
+# Services --------------------------------------------------------------------------------------------------------------
+
+
+def redraws(document: Document, path: Path) -> Answer:
+    """Traefik draws again only where every child has a health check; without, it disables the service."""
+    holder = found(document, path[:-1])
+    assert isinstance(holder, Route | Split)
+    for entry in holder.split:
+        child = document.services.get(entry.to)
+        checked = (
+            child.health_check is not None if isinstance(child, LoadBalancer) else isinstance(child, Split) and child.when_down == "redraw"
+        )
+        if not checked:
+            return Nothing(f"Traefik wants a health check in {entry.to!r} for it: clients of a dead variant meet 503")
+    return FULL
+
+
+def strategy_since(version: tuple[int, int]) -> Check:
+    def check(document: Document, path: Path) -> Answer:
+        balancer = found(document, path[:-1])
+        assert isinstance(balancer, LoadBalancer)
+        since = {"wrr": (3, 0), "p2c": (3, 4)}.get(str(balancer.strategy), (3, 6))
+        if version < since:
+            return Nothing(f"Traefik has it since {since[0]}.{since[1]}: servers are drawn by weight")
+        if balancer.strategy == "p2c" and any(server.weight not in (None, 1) for server in balancer.servers):
+            return Near("Traefik ignores the weights of servers under p2c")
+        if balancer.strategy == "hrw" and balancer.sticky is not None:
+            return Near("Traefik ignores the cookie under hrw: a client stays by its address")
+        return FULL
+
+    return check
+
+
+def passive_says(document: Document, path: Path) -> Answer:
+    check = found(document, path)
+    return FULL if check != PassiveHealthCheck() else Nothing("Traefik refuses an empty one: say `failure_window: 10s`")
+
+
+def cookie_says(document: Document, path: Path) -> Answer:
+    """Values of a cookie that Traefik takes for none."""
+    cookie = found(document, path[:-1])
+    assert isinstance(cookie, Cookie)
+    if path[-1] == "max_age" and cookie.max_age == 0:
+        return Nothing("Traefik takes 0 for no Max-Age: the cookie ends with the browser's session; say -1 to delete it")
+    return Nothing("Traefik takes it for no Domain: the cookie is host-only") if path[-1] == "domain" and not cookie.domain else FULL
+
+
+HTTP_TRANSPORT = (
+    "serverName", "insecureSkipVerify", "rootCAs", "certificates", "maxIdleConnsPerHost", "forwardingTimeouts", "disableHTTP2",
+    "peerCertURI", "spiffe", "cipherSuites", "minVersion", "maxVersion",
+)  # fmt: skip
+TCP_TRANSPORT = ("dialKeepAlive", "dialTimeout", "proxyProtocol", "terminationDelay", "tls")
+
+
+def is_tcp_transport(tree: Tree) -> bool:
+    """Whether a servers transport is one of TCP: no key of one side is a key of the other."""
+    return isinstance(tree, dict) and bool(tree) and set(tree) <= set(TCP_TRANSPORT)
+
+
+def transport_says(document: Document, path: Path) -> Answer:
+    tree = document.servers_transports.get(str(found(document, path)))
+    side = "TCP" if path[0] == "tcp_services" else "HTTP"
+    if "@" in str(found(document, path)) or is_tcp_transport(tree) == (side == "TCP"):
+        return FULL
+    return Nothing(f"it is no servers transport of {side}: the service is left out")
+
+
+# Middlewares -----------------------------------------------------------------------------------------------------------
+
+_HELD = "every route that passes it is left out"
+
+
+def middleware_says(document: Document, path: Path) -> Answer:
+    middleware, tcp = found(document, path), path[0] == "tcp_middlewares"
+    assert isinstance(middleware, Middleware)
+    config = middleware.config
+    if not _listable((str(path[1]), *_texts(config))):
+        return Nothing(f"Traefik cuts a text at '║', and blanks at its ends: {_HELD}")
+    if isinstance(config, Other):
+        return _other(config, tcp=tcp)
+    if config == Headers():
+        return Nothing(f"Traefik refuses the whole file for headers without a header: {_HELD}")
+    if tcp and (middleware.kind not in {each.field for each in TCP_SPELLINGS} or not _only_ranges(config)):
+        return Nothing(f"Traefik has no such middleware for TCP: {_HELD}")
+    return FULL
+
+
+def _only_ranges(config: Noun) -> bool:
+    return isinstance(config, IPAllowList) and config.depth is None and config.reject_status is None
+
+
+def _other(other: Other, *, tcp: bool) -> Answer:
+    kinds = known_kinds(tcp=tcp)
+    if other.kind not in kinds:
+        return Nothing(f"Traefik knows no middleware {other.kind!r} and refuses the whole file for it: {_HELD}")
+    typed = spelling_of(other.kind, other.config, tcp=tcp)
+    if typed is not None:
+        return Nothing(f"say it as `{typed.field}`: {_HELD}")
+    if not isinstance(other.config, dict) or not _stands(other.config, other.kind in MAY_BE_EMPTY):
+        return Nothing(f"Traefik refuses the whole file for an empty mapping or a null in it: {_HELD}")
+    return FULL
+
+
+def _stands(tree: Tree, empty: bool = False) -> bool:
+    """Whether nothing in a tree is a null or an empty mapping."""
+    if isinstance(tree, dict):
+        return (bool(tree) or empty) and all(_stands(child) for child in tree.values())
+    return all(map(_stands, tree)) if isinstance(tree, list) else tree is not None
+
+
+def _texts(noun: Noun) -> tuple[str, ...]:
+    lists = (value for value in (getattr(noun, name) for name in type(noun).model_fields) if isinstance(value, tuple))
+    return tuple(str(text) for text in chain.from_iterable(lists))
+
+
+def _listable(texts: tuple[str, ...]) -> bool:
+    """Whether texts stay what they are in a list: Traefik joins and splits them at '║' (paerser 0.2.2, parser/element_fill.go)."""
+    return all("║" not in text and text == text.strip() for text in texts)
+
+
+# TLS and the rest ------------------------------------------------------------------------------------------------------
+
+
+def entry_points_say(document: Document, path: Path) -> Answer:
+    names = found(document, path)
+    assert isinstance(names, tuple)
+    return FULL if _listable(names) else Nothing("Traefik cuts the name of an entry point at '║': the route is left out")
+
+
+def domains_say(document: Document, path: Path) -> Answer:
+    domains = found(document, path)
+    assert isinstance(domains, tuple)
+    return (
+        FULL
+        if all(_listable(domain.sans) for domain in domains)
+        else Nothing("Traefik cuts a name at '║': certificates are asked for by host")
+    )
+
+
+def passthrough_says(document: Document, path: Path) -> Answer:
+    tls = found(document, path[:-1])
+    assert isinstance(tls, Tls)
+    if path[0] == "routes":
+        return Nothing("only TCP can be passed through: the route is left out")
+    return Nothing("TLS cannot be passed through and ended: the route is left out") if tls.passthrough and tls.terminate else FULL
+
+
+def observed(document: Document, path: Path) -> Answer:
+    values = found(document, path)
+    assert isinstance(values, Noun)
+    empty = all(getattr(values, name) is None for name in type(values).model_fields)
+    return Nothing("Traefik refuses the whole file for an empty one: it is left out") if empty else FULL
+
+
+def own_reference(provider: str) -> Check:
+    """A reference to the provider that is written must not mean what this document defines: that is said without it."""
+
+    def check(document: Document, path: Path) -> Answer:
+        name, _, other = str(found(document, path)).partition("@")
+        held = {*document.services, *document.middlewares, *document.tcp_services, *document.tcp_middlewares}
+        held |= {*document.tls_options, *document.servers_transports}
+        return Nothing(f"write {name!r}: this document has it") if other == provider and name in held else FULL
+
+    return check
+
+
+# Versions --------------------------------------------------------------------------------------------------------------
+
+SINCE: Mapping[Feature, tuple[int, int]] = {
+    Feature.HOST_WILDCARD: (3, 7),
+    Feature.COOKIE_PATH: (3, 3),
+    Feature.COOKIE_DOMAIN: (3, 4),
+    Feature.PASSIVE_HEALTH_CHECK: (3, 6),
+    Feature.SERVICE_MIDDLEWARES: (3, 7),
+    Feature.OBSERVABILITY: (3, 3),
+    Feature.PRESERVE_PATH: (3, 3),
+}
+"""The first version that has a feature; the others are as old as 3.0. Where it is not known for sure, a later one."""
+
+
+def since(table: Mapping[Feature, Support], version: tuple[int, int]) -> dict[Feature, Support]:
+    """The table as it is for an older version."""
+
+    def aged(feature: Feature, support: Support) -> Support:
+        first = SINCE.get(feature, (3, 0))
+        return support if version >= first else Nothing(f"Traefik has it since {first[0]}.{first[1]}")
+
+    return {feature: aged(feature, support) for feature, support in table.items()}

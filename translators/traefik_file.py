@@ -1,0 +1,238 @@
+"""Traefik's dynamic configuration in files, YAML or TOML: what the file provider reads.
+
+    pinfeather convert shop.yaml --to traefik-file            # writes pinfeather.yml
+    pinfeather convert dynamic/ --from traefik-file           # all files of one folder are one configuration
+
+Reading. Routers, services, middlewares and servers transports of `http` and `tcp`, and `tls.options`; certificates,
+stores and `udp` are named and left alone. Keys are found in any case, as Traefik finds them. What Traefik refuses or
+drops without a word is an error at its line. Rules are read in the v3 syntax, or in v2 where `ruleSyntax` or
+`--traefik 2.11` says so. A router without a priority has the length of its rule's text: it is turned into a number, and
+said where two overlapping routers are told apart by it alone. A router that is another one with a further condition and
+a higher priority is read as its canary. A cookie without a name gets the name that Traefik gives it. Files are Go
+templates: one with an action (`{{ … }}`) is refused, in comments too.
+
+Writing. One file, `pinfeather.yml` or `pinfeather.toml`. Every route and every canary is a router with the same middlewares,
+entry points, TLS and observability; every priority is written; a route's split is a weighted service called after
+the route. `{{` is written so that the template prints it. Kubernetes and container references, a canary that sets the
+variant cookie, and `order: binding_first` have no word here. For Traefik 3.0 to 3.7; 2.11 is read only.
+
+Traefik keeps who is bound to what in the cookie itself: the value is made of the child service's name, or of the
+server's URL, exactly as written (`identity`), so both are written exactly as they stand in the document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Literal
+
+from pinfeather.model.build import build
+from pinfeather.model.diagnostics import span_at
+from pinfeather.model.document import Document
+from pinfeather.model.features import FULL, Feature, Nothing, Support, When
+from pinfeather.model.routes import Route, TcpRoute
+from pinfeather.model.services import LoadBalancer, Split
+from pinfeather.translators._syntax import toml, yaml
+from pinfeather.translators._syntax import traefik_supports as says
+from pinfeather.translators._syntax.go_template import escape_actions
+from pinfeather.translators._syntax.traefik_middlewares import put_middleware
+from pinfeather.translators._syntax.traefik_nouns import TLS_OPTIONS, put
+from pinfeather.translators._syntax.traefik_reading import read_files
+from pinfeather.translators._syntax.traefik_routing import put_routers, put_tcp_routers
+from pinfeather.translators._syntax.traefik_services import put_service, put_split, put_tcp_service
+from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators.contract import Emitted, File, Identity, Options, Parsed, Source, TextFile, Translator
+
+PROVIDER = "file"
+
+
+class TraefikFile(Options):
+    """Options of `traefik-file`."""
+
+    traefik: Literal["2.11", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7"] = "3.7"
+    """The version of Traefik that reads the file. 2.11 is for reading: rules are in the v2 syntax."""
+    syntax: Literal["yaml", "toml"] = "yaml"
+    """What is written. Reading goes by the file's suffix, or by its first lines."""
+
+    @property
+    def version(self) -> tuple[int, int]:
+        major, _, minor = self.traefik.partition(".")
+        return int(major), int(minor)
+
+
+# What can be said ------------------------------------------------------------------------------------------------------
+
+_CARRIED = "the file has no place for it"
+_TABLE: Mapping[Feature, Support] = {
+    **dict.fromkeys(Feature, FULL),
+    **dict.fromkeys(
+        (
+            Feature.HOST,
+            Feature.HOST_WILDCARD,
+            Feature.HOST_REGEX,
+            Feature.PATH_REGEX,
+            Feature.HEADER_REGEX,
+            Feature.COOKIE_REGEX,
+            Feature.QUERY_REGEX,
+            Feature.CLIENT_IP,
+            Feature.TCP_SNI_REGEX,
+            Feature.TCP_ALPN,
+        ),
+        When(says.rule_says, "what a rule can hold: ASCII hosts, no address zones, cookie regexes that stay inside one value"),
+    ),
+    Feature.TCP_SNI: When(says.server_name, "with `tls` on the route"),
+    **dict.fromkeys((Feature.ANY, Feature.NOT), When(says.not_too_deep, "nested up to 40 deep")),
+    Feature.CANARY_BINDS: Nothing(),
+    Feature.BINDING_FIRST: Nothing(),
+    Feature.SPLIT_UNBOUND: Nothing(),
+    Feature.WEIGHT_ZERO_KEEP: Nothing(),
+    Feature.WHEN_DOWN_REDRAW: When(says.redraws, "where every child has a health check"),
+    Feature.STICKY_SOURCE: Nothing(),
+    **dict.fromkeys((Feature.COOKIE_MAX_AGE, Feature.COOKIE_DOMAIN), When(says.cookie_says, "0 and an empty text mean none")),
+    Feature.SERVER_KUBERNETES: Nothing("give the servers by URL: the service is left out"),
+    Feature.SERVER_CONTAINER: Nothing("give the servers by URL: the service is left out"),
+    Feature.PASSIVE_HEALTH_CHECK: When(says.passive_says, "with at least one number"),
+    Feature.SERVERS_TRANSPORT: When(says.transport_says, "one of the same side, HTTP or TCP"),
+    **{feature: When(says.middleware_says, "as Traefik has it") for feature in Feature if feature.startswith("middleware.")},
+    Feature.ENTRY_POINTS: When(says.entry_points_say),
+    Feature.PORTS: Nothing("entry points are static configuration"),
+    Feature.TLS_OFF: Nothing("Traefik leaves it to the entry point: leave `tls` out"),
+    Feature.TLS_DOMAINS: When(says.domains_say),
+    Feature.TCP_PASSTHROUGH: When(says.passthrough_says, "TCP only"),
+    Feature.OBSERVABILITY: When(says.observed),
+    **dict.fromkeys((Feature.NAMESPACE, Feature.OBJECT_NAME, Feature.LABELS, Feature.ANNOTATIONS), Nothing(_CARRIED)),
+    Feature.EXTERNAL: When(says.own_reference(PROVIDER), "any provider's"),
+    Feature.TEMPLATE: Nothing(),
+}
+
+
+def supports(options: TraefikFile) -> Mapping[Feature, Support]:
+    if options.version < (3, 0):
+        return dict.fromkeys(Feature, Nothing("Traefik 2.11 is read, not written: say --traefik 3.0 or later"))
+    priority = When(says.priority_kept(), "given numbers are kept where they keep the order")
+    strategy = When(says.strategy_since(options.version), "p2c since 3.4, hrw and leasttime since 3.6")
+    table = {**_TABLE, Feature.PRIORITY: priority, Feature.CANARY_PRIORITY: priority, Feature.STRATEGY: strategy}
+    return says.since(table, options.version)
+
+
+# Reading ---------------------------------------------------------------------------------------------------------------
+
+
+def parse(source: Source, options: TraefikFile) -> Parsed:
+    tree, spans, found = read_files(source.files, PROVIDER, options.version)
+    document, faults = build(tree)
+    return Parsed(document, (*found, *(fault.at(span_at(spans, fault.path)) for fault in faults)), spans)
+
+
+_LOOKS = re.compile(
+    r"""^(?:"?(?:http|tcp)"?[ \t]*:[ \t\r]*(?:\#[^\n]*)?\n(?:[ \t]*(?:\#[^\n]*)?\r?\n)*[ \t]+"?(?:routers|services|middlewares|serversTransports)"?[ \t]*:"""
+    r"""|"?(?:http|tcp)"?[ \t]*:[ \t]*\{|[ \t]*\[\[?(?:http|tcp)\.(?:routers|services|middlewares|serversTransports)\b|"?tls"?[ \t]*:[ \t\r]*\n[ \t]+options[ \t]*:)""",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def recognise(file: File) -> bool:
+    text = file.text if isinstance(file.text, str) else file.text[: 1 << 20].decode("utf-8", "replace")
+    return _LOOKS.search(text) is not None
+
+
+# Writing ---------------------------------------------------------------------------------------------------------------
+
+
+def emit(document: Document, options: TraefikFile) -> Emitted:
+    tree = file_tree(document)
+    text = escape_actions(toml.emit(tree) if options.syntax == "toml" else yaml.emit(tree))
+    return Emitted((TextFile("pinfeather.toml" if options.syntax == "toml" else "pinfeather.yml", text, options.syntax),))
+
+
+def file_tree(document: Document) -> dict[str, Tree]:
+    """The configuration as plain data. What is empty is not there: Traefik refuses the whole file for it."""
+    inline = split_names(document.routes, document.services)
+    tcp_inline = split_names(document.tcp_routes, document.tcp_services)
+    services: dict[str, Tree] = {name: put_service(service) for name, service in document.services.items()}
+    for route in document.routes:
+        if route.split:
+            noun = Split(split=route.split, sticky=route.sticky, when_down=route.when_down)
+            services[inline[route.name]] = put_service(noun)
+    tcp_services: dict[str, Tree] = {name: put_tcp_service(service) for name, service in document.tcp_services.items()}
+    for tcp in document.tcp_routes:
+        if tcp.split:
+            tcp_services[tcp_inline[tcp.name]] = {"weighted": put_split(tcp.split)}
+    http = {
+        "routers": put_routers(document, inline),
+        "services": services,
+        "middlewares": {name: put_middleware(each, tcp=False) for name, each in document.middlewares.items()},
+        "serversTransports": _transports(document, tcp=False),
+    }
+    tcp_side = {
+        "routers": put_tcp_routers(document, tcp_inline),
+        "services": tcp_services,
+        "middlewares": {name: put_middleware(each, tcp=True) for name, each in document.tcp_middlewares.items()},
+        "serversTransports": _transports(document, tcp=True),
+    }
+    options: dict[str, Tree] = {name: put(each, TLS_OPTIONS) for name, each in document.tls_options.items()}
+    sections = {"http": _present(http), "tcp": _present(tcp_side), "tls": _present({"options": options})}
+    return _present(sections)
+
+
+def _present(sections: Mapping[str, dict[str, Tree]]) -> dict[str, Tree]:
+    return {name: section for name, section in sections.items() if section}
+
+
+def _transports(document: Document, *, tcp: bool) -> dict[str, Tree]:
+    return {name: tree for name, tree in document.servers_transports.items() if says.is_tcp_transport(tree) is tcp}
+
+
+def split_names(routes: tuple[Route, ...] | tuple[TcpRoute, ...], services: Mapping[str, object]) -> dict[str, str]:
+    """The weighted service for the split of each route that has one: called as the route, unless that name is taken."""
+    taken, names = set(services), dict[str, str]()
+    for route in routes:
+        if route.split:
+            name = next(each for each in _candidates(route.name) if each not in taken)
+            taken.add(name)
+            names[route.name] = name
+    return names
+
+
+def _candidates(name: str) -> Iterator[str]:
+    yield name
+    yield f"{name}-split"
+    number = 2
+    while True:
+        yield f"{name}-split-{number}"
+        number += 1
+
+
+# Identity --------------------------------------------------------------------------------------------------------------
+
+
+def cookie_value(child: str) -> str:
+    """What Traefik's sticky cookie says of a child: a service by its name, a server by its URL (pkg/server/service/loadbalancer/sticky.go, 3.7)."""
+    return sha256(child.encode()).hexdigest()[:16]
+
+
+def identity(document: Document, _options: TraefikFile) -> Identity:
+    """By service, or by route for the split inside it."""
+    variants: dict[tuple[str, str], str] = {}
+    servers: dict[tuple[str, str], str] = {}
+    for route in document.routes:
+        variants.update({(route.name, entry.to): cookie_value(entry.to) for entry in route.split})
+    for name, service in document.services.items():
+        if isinstance(service, LoadBalancer):
+            servers.update({(name, server.key): cookie_value(server.key) for server in service.servers if server.url is not None})
+        else:
+            variants.update({(name, entry.to): cookie_value(entry.to) for entry in service.split})
+    return Identity(variants, servers)
+
+
+TRANSLATOR = Translator(
+    name="traefik-file",
+    doc=__doc__,
+    options=TraefikFile,
+    supports=supports,
+    parse=parse,
+    emit=emit,
+    recognise=recognise,
+    identity=identity,
+)
