@@ -42,7 +42,7 @@ class Choices(Generic[T]):
 
     def __init__(self, ways: Sequence[Choice[T]]) -> None:
         self.ways = tuple(ways)
-        self._ends = tuple(accumulate(way.weight for way in self.ways))
+        self._ends = tuple(accumulate([way.weight for way in ways]))
         self.total = self._ends[-1] if self._ends else 0
 
     def take(self, numerator: int, denominator: int) -> tuple[Choice[T], int, int]:

@@ -24,7 +24,7 @@ from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from pinfeather.model.balance import Binding, Choice, Elsewhere, Node, Pool
-from pinfeather.model.request import Asked, Request, State, Status, matched_path, normal_path
+from pinfeather.model.request import Asked, Request, State, Status, matched_path, normal_path, normal_query
 from pinfeather.model.table import Table, UndecidedError, Way
 from pinfeather.model.trace import Kind, Step, trace
 
@@ -47,6 +47,7 @@ __all__ = (
     "decide",
     "matched_path",
     "normal_path",
+    "normal_query",
     "outcomes",
     "trace",
 )

@@ -48,6 +48,7 @@ class _Kept(NamedTuple, Generic[A, T]):
     ways: tuple[tuple[Callable[[A], bool] | None, T], ...]
 
 
+_Tests = tuple[Callable[[A], bool], ...]
 _Row = list[_Kept[A, T]]
 _Found = tuple[int, T]  # place in the order, and what stands there
 
@@ -61,16 +62,16 @@ class _Shelf(Generic[A, T]):
     prefixes: list[tuple[int, dict[str, _Row[A, T]]]]  # by length
 
     @classmethod
-    def of(cls, entries: list[Entry[A, T]]) -> _Shelf[A, T]:
+    def of(cls, entries: list[Entry[A, T]], whole: Callable[[_Tests[A]], Callable[[A], bool] | None]) -> _Shelf[A, T]:
         shelf: _Shelf[A, T] = cls([], {}, [])
         by_length: dict[int, dict[str, _Row[A, T]]] = {}
         few = len(entries) <= _FEW
         for entry in entries:
             path = entry.path
             if few or path is None or path.regex is not None:
-                shelf.row.append(_Kept(entry.order, all_of(_with(entry.path_test, entry.tests)), entry.ways))
+                shelf.row.append(_Kept(entry.order, whole(_with(entry.path_test, entry.tests)), entry.ways))
                 continue
-            kept = _Kept(entry.order, all_of(entry.tests), entry.ways)
+            kept = _Kept(entry.order, whole(entry.tests), entry.ways)
             if path.exact is not None:
                 shelf.exact.setdefault(path.exact, []).append(kept)
             elif path.prefix is not None:
@@ -120,6 +121,11 @@ class Index(Generic[A, T]):
     @classmethod
     def of(cls, entries: Iterable[Entry[A, T]]) -> Index[A, T]:
         """Entries stand in their order."""
+        made: dict[_Tests[A], Callable[[A], bool] | None] = {}
+
+        def whole(tests: _Tests[A]) -> Callable[[A], bool] | None:  # equal ones are one: what is shared stays in the processor's cache
+            return made[tests] if tests in made else made.setdefault(tests, all_of(tests))
+
         names: dict[str, list[Entry[A, T]]] = {}
         parents: dict[str, list[Entry[A, T]]] = {}
         others: list[Entry[A, T]] = []
@@ -133,9 +139,9 @@ class Index(Generic[A, T]):
                 else:
                     names.setdefault(name, []).append(entry)
         return cls(
-            {name: _Shelf.of(found) for name, found in names.items()},
-            {name: _Shelf.of(found) for name, found in parents.items()},
-            _Shelf.of(others),
+            {name: _Shelf.of(found, whole) for name, found in names.items()},
+            {name: _Shelf.of(found, whole) for name, found in parents.items()},
+            _Shelf.of(others, whole),
             bool(others),
         )
 

@@ -133,6 +133,12 @@ def lifted(route: Route) -> Route:
     return route.model_copy(update={"hosts": form.hosts, "path": form.path, "match": form.match})
 
 
+def _bare(route: Route) -> Route:
+    """A lifted route without what asks for nothing: every path begins with `/`. (Traefik has no rule that is empty.)"""
+    form = lifted(route)
+    return form.model_copy(update={"path": None}) if form.path == PathMatch(prefix="/") else form
+
+
 def alone(route: Route, index: int) -> Route | None:
     """A canary as a route of its own, where that means the same: it binds nobody, and no binding is asked before it."""
     canary = route.canaries[index]
@@ -171,7 +177,7 @@ def normal(document: Document) -> Document:
         route = document.routes[rung.route]
         if rung.canary is not None:
             if (single := alone(route, rung.canary)) is not None:
-                routes.append(_inline(lifted(single).model_copy(update={"priority": numbers[rung]}), document, used, inlined))
+                routes.append(_inline(_bare(single).model_copy(update={"priority": numbers[rung]}), document, used, inlined))
             continue
         kept = tuple(
             canary.model_copy(update={"when": flat(canary.when), "priority": numbers[Rung(rung.route, number)]})
@@ -179,7 +185,7 @@ def normal(document: Document) -> Document:
             if alone(route, number) is None
         )
         update = {"priority": numbers[rung], "canaries": kept, "order": route.order if kept else "rules_first"}
-        routes.append(_inline(lifted(route).model_copy(update=update), document, used, inlined))
+        routes.append(_inline(_bare(route).model_copy(update=update), document, used, inlined))
     return document.model_copy(
         update={
             "entry_points": dict(sorted(document.entry_points.items())),

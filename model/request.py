@@ -42,7 +42,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     """Names in lower case; values one character a byte (latin-1), as on the wire."""
     query: str = ""
-    """What follows `?`, not decoded."""
+    """What follows `?`, not decoded, best in the form that `normal_query` gives."""
     entry_point: str = ""
     tls: bool = False
     """Whether the proxy ended TLS on this connection."""
@@ -157,10 +157,18 @@ def cookie_pairs(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str],
     return tuple(pairs)
 
 
+def normal_query(raw: str) -> str:
+    """The one form of a query that is matched and forwarded: `;` is `&`, so that no server reads it otherwise.
+
+    Traefik's entry points do so unless `encodeQuerySemicolons` is set (3.7.15, and Go's AllowQuerySemicolons).
+    """
+    return raw.replace(";", "&")
+
+
 def query_pairs(query: str) -> tuple[tuple[str, str], ...]:
     """Every parameter, decoded: `+` is a space; a broken encoding hides its own pair only (Go 1.25, net/url, ParseQuery)."""
     pairs = []
-    for piece in query.replace(";", "&").split("&"):
+    for piece in normal_query(query).split("&"):
         if piece:
             name, _, value = piece.partition("=")
             decoded_name, decoded_value = _unescaped(name), _unescaped(value)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pinfeather.model.balance import Binding, Elsewhere, Fork, Node, fork, pool
-from pinfeather.model.conditions import HttpTest, all_of, compiled, http_leaf, path_is
+from pinfeather.model.conditions import HttpTest, all_of, compiled, http_leaf
 from pinfeather.model.diagnostics import Path, dotted
 from pinfeather.model.document import Document
 from pinfeather.model.index import Entry, Index
-from pinfeather.model.match import both
+from pinfeather.model.match import Match, PathIs, both
 from pinfeather.model.normal import Rung, conditions, lift, precedence
 from pinfeather.model.noun import Noun, Template, external
 from pinfeather.model.request import Asked
 from pinfeather.model.routes import Route
 from pinfeather.model.services import LoadBalancer, Service, Split
-from pinfeather.model.sticky import Sticky
 
 
 class UndecidedError(ValueError):
@@ -81,10 +80,6 @@ class Table:
         return self._index.first(asked)
 
 
-def cookie_of(sticky: Sticky | None) -> str | None:
-    return None if sticky is None or sticky.cookie is None else sticky.cookie.name
-
-
 def node(name: str, nodes: Mapping[str, Node]) -> Node:
     return Elsewhere(name) if external(name) else nodes[name]
 
@@ -131,6 +126,32 @@ def _route_fork(route: Route, nodes: Mapping[str, Node]) -> Fork:
     )
 
 
+class _Shared:
+    """Conditions made ready, equal ones once: routes ask the same things, and what they share stays in the processor's cache."""
+
+    def __init__(self) -> None:
+        self._matches: dict[Match, HttpTest] = {}
+        self._edges: dict[tuple[tuple[str, ...], bool | None], tuple[HttpTest, ...]] = {}
+
+    def match(self, match: Match) -> HttpTest:
+        if match not in self._matches:
+            self._matches[match] = compiled(match, http_leaf)
+        return self._matches[match]
+
+    def edge(self, entry_points: tuple[str, ...], terminate: bool | None) -> tuple[HttpTest, ...]:
+        """Where a request must have come in."""
+        key = (entry_points, terminate)
+        if key not in self._edges:
+            tests: list[HttpTest] = []
+            if entry_points:
+                points = frozenset(entry_points)
+                tests.append(lambda asked: asked.request.entry_point in points)
+            if terminate is not None:
+                tests.append(lambda asked: asked.request.tls is terminate)
+            self._edges[key] = tuple(tests)
+        return self._edges[key]
+
+
 def _steps(document: Document, order: Sequence[Rung]) -> Iterator[tuple[Rung, ...]]:
     """The order in steps: a route with the canaries that stand directly before it, or a canary that stands elsewhere."""
     step: list[Rung] = []
@@ -152,25 +173,26 @@ def _steps(document: Document, order: Sequence[Rung]) -> Iterator[tuple[Rung, ..
 def _entries(
     document: Document, order: Sequence[Rung], nodes: Mapping[str, Node], splits: Mapping[int, Fork]
 ) -> Iterator[Entry[Asked, Way]]:
+    share = _Shared()
     for position, step in enumerate(_steps(document, order)):
         index = step[0].route
         route, split = document.routes[index], splits.get(index)
         alone = route.canaries[step[0].canary].when if len(step) == 1 and step[0].canary is not None else None
         form = lift(both((*conditions(route), *((alone,) if alone is not None else ()))))
-        tests = edge_tests(route.entry_points, route.tls.terminate if route.tls is not None else None)
+        tests = share.edge(route.entry_points, route.tls.terminate if route.tls is not None else None)
         if form.match is not None:
-            tests.append(compiled(form.match, http_leaf))
-        ways = tuple(
-            (_canary_test(route, rung.canary, split, asked_before=alone is not None), _way(route, rung, nodes, split)) for rung in step
-        )
-        path_test = path_is(form.path) if form.path is not None else None
-        yield Entry(position, form.hosts, form.path, path_test, tuple(tests), ways)
+            tests += (share.match(form.match),)
+        own = None if alone is not None else share
+        ways = tuple((_canary_test(route, rung.canary, split, own), _way(route, rung, nodes, split)) for rung in step)
+        path_test = share.match(PathIs(path=form.path)) if form.path is not None else None
+        yield Entry(position, form.hosts, form.path, path_test, tests, ways)
 
 
-def _canary_test(route: Route, canary: int | None, split: Fork | None, *, asked_before: bool) -> HttpTest | None:
+def _canary_test(route: Route, canary: int | None, split: Fork | None, share: _Shared | None) -> HttpTest | None:
+    """What a canary asks for beside its route; without `share` its own condition was asked before."""
     if canary is None:
         return None
-    tests = [] if asked_before else [compiled(route.canaries[canary].when, http_leaf)]
+    tests = [share.match(route.canaries[canary].when)] if share is not None else []
     if split is not None and route.order == "binding_first":
         tests.append(unbound(split))
     return all_of(tests)
@@ -187,14 +209,3 @@ def _way(route: Route, rung: Rung, nodes: Mapping[str, Node], split: Fork | None
 def unbound(split: Fork) -> HttpTest:
     """Whether no binding to a variant counts: `binding_first` asks this before any canary."""
     return lambda asked: split.held(asked.request.bindings, asked.state) is None
-
-
-def edge_tests(entry_points: Sequence[str], terminate: bool | None) -> list[Callable[[Asked], bool]]:
-    """Where a request must have come in."""
-    tests: list[HttpTest] = []
-    if entry_points:
-        points = frozenset(entry_points)
-        tests.append(lambda asked: asked.request.entry_point in points)
-    if terminate is not None:
-        tests.append(lambda asked: asked.request.tls is terminate)
-    return tests

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pinfeather import _render
@@ -13,15 +14,13 @@ from pinfeather._convert import Converted, options_for
 from pinfeather._convert import convert as convert_source
 from pinfeather._files import FileError, write_atomic
 from pinfeather._plugins import every, translator
-from pinfeather._sources import file, reader_for, source
-from pinfeather.model.diagnostics import Allowed, Diagnostic, Report
+from pinfeather._sources import UsageError, file, reader_for, source
+from pinfeather.model.diagnostics import ALLOWABLE, Allowed, Diagnostic, Report, nearest
+from pinfeather.model.features import Feature
 from pinfeather.translators.contract import AnyTranslator, Emitted, Options, TextFile
 
+_COMMENT = re.compile(r"(^|\s)#.*")
 MARK = "# Written by `pinfeather convert`, which may write over it."
-
-
-class UsageError(Exception):
-    """The arguments do not make sense together; the message says what to do."""
 
 
 def convert(given: argparse.Namespace, extra: Mapping[str, str | bool]) -> int:
@@ -33,13 +32,14 @@ def convert(given: argparse.Namespace, extra: Mapping[str, str | bool]) -> int:
     read_options, write_options, wrong = _options(reader, writer, extra)
     if read_options is None or write_options is None:
         return _tell(Report.of(wrong), given)
-    allowed = [Allowed.parse(text) for text in given.allow]
+    allowed = [_permission(text, "--allow") for text in given.allow]
     if given.allow_file is not None:
         allowed += allowances(Path(given.allow_file))
     result = convert_source(inputs, reader, writer, read_options=read_options, write_options=write_options, allowed=allowed)
     _tell(result.report, given)
     if result.refused:
-        _keep(result)
+        if given.report == "text":
+            _keep(result)
         return result.exit_code
     texts = list(Emitted(result.artifacts).files())
     if given.output is None:
@@ -66,7 +66,23 @@ def allowances(path: Path) -> list[Allowed]:
         lines = data.decode("utf-8").splitlines()
     except UnicodeDecodeError:
         raise UsageError(f"{path}: an allow file is UTF-8 text") from None
-    return [Allowed.parse(text) for line in lines if (text := line.split("#", 1)[0].strip())]
+    return [_permission(text, f"{path}:{number}") for number, line in enumerate(lines, 1) if (text := _COMMENT.sub("", line).strip())]
+
+
+def _permission(text: str, where: str) -> Allowed:
+    """Raises UsageError for what would allow nothing, so that a misspelt permission is not taken for a kept one."""
+    allowed = Allowed.parse(text)
+    if not allowed.code.startswith(ALLOWABLE):
+        raise UsageError(f"{where}: {allowed.code!r} cannot be allowed; only {', '.join(f'{family}*' for family in ALLOWABLE)} can")
+    losses = [f"loss.{feature}" for feature in Feature]
+    if allowed.code.startswith("loss.") and not _known(allowed.code, losses):
+        guess = nearest(allowed.code, losses)
+        raise UsageError(f"{where}: there is no {allowed.code!r}; {f'did you mean {guess!r}?' if guess else 'docs/codes.md lists them'}")
+    return allowed
+
+
+def _known(code: str, losses: Iterable[str]) -> bool:
+    return any(loss == code or (code.endswith(".*") and loss.startswith(code[:-1])) for loss in losses)
 
 
 def _tell(report: Report, given: argparse.Namespace) -> int:
@@ -86,7 +102,10 @@ def _keep(result: Converted) -> None:
 
 def _write(path: Path, texts: list[TextFile], *, force: bool) -> None:
     if len(texts) > 1 or path.is_dir():
-        path.mkdir(exist_ok=True)
+        try:
+            path.mkdir(exist_ok=True)
+        except OSError as problem:
+            raise FileError(path, f"cannot be made a folder for {len(texts)} files: {(problem.strerror or str(problem)).lower()}") from None
         for text in texts:
             _write_one(path / text.name, text, force=force)
     elif texts:

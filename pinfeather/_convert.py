@@ -98,7 +98,10 @@ def convert(
 def write(document: Document, writer: AnyTranslator, options: Options, *, allowed: Iterable[Allowed] = ()) -> Converted:
     """Writes a document, and believes the text only when it reads back as the same."""
     rules = tuple(allowed)
-    projection = project(document, writer.supports(options), rules)
+    try:
+        projection = project(document, writer.supports(options), rules)
+    except Exception as problem:  # noqa: BLE001 - the table holds functions of the format's own
+        return Converted((), document, Report.of((_raised(writer, "saying what it supports", problem),)))
     try:
         emitted = writer.emit(projection.kept, options)
     except Exception as problem:  # noqa: BLE001 - what it was given it must be able to say
@@ -122,5 +125,12 @@ def _read_back(kept: Document, emitted: Emitted, writer: AnyTranslator, options:
 
 
 def recognised(file: File, translators: Iterable[AnyTranslator]) -> tuple[str, ...]:
-    """The names of the formats that a file looks like."""
-    return tuple(each.name for each in translators if each.recognise(file))
+    """The names of the formats that a file looks like. One that raises, against its contract, does not recognise it."""
+    return tuple(each.name for each in translators if _recognises(each, file))
+
+
+def _recognises(translator: AnyTranslator, file: File) -> bool:
+    try:
+        return bool(translator.recognise(file))
+    except Exception:  # noqa: BLE001 - foreign code; the other formats must still be asked
+        return False

@@ -6,16 +6,19 @@ returns are typed values. A plugin that raises, clashes or is misspelt becomes a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pinfeather.model.diagnostics import Code, Diagnostic, error, nearest
 from pinfeather.translators import builtin
-from pinfeather.translators.contract import GROUP, AnyTranslator, Translator
+from pinfeather.translators.contract import GROUP, AnyTranslator, Options, Translator
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +52,21 @@ def every() -> Found:
 
 def plugins(points: Iterable[EntryPoint] | None = None) -> Found:
     """What other distributions bring. A broken one never hides the others."""
-    from importlib.metadata import entry_points
-
     translators: dict[str, AnyTranslator] = {}
     origins: dict[str, str] = {}
     diagnostics: list[Diagnostic] = []
-    for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda p: (_distribution(p), p.name)):
+    for point in sorted(_announced() if points is None else points, key=lambda p: (_distribution(p), p.name)):
         origin = _distribution(point)
         made, problem = _load(point, origin)
         if problem is not None:
             diagnostics.append(problem)
         for each in made:
-            if not isinstance(each, Translator):
-                said = f"the plugin {origin} returned {type(each).__name__!r} where a Translator belongs"
+            if (wrong := _wrong(each)) is not None:
+                said = f"the plugin {origin} returned {wrong}"
                 diagnostics.append(error(Code.PLUGIN_HOOK, said, instead="return a list of Translator values"))
-            elif each.name in builtin.MODULES or each.name in translators:
+                continue
+            assert isinstance(each, Translator)
+            if each.name in builtin.MODULES or each.name in translators:
                 holder = origins.get(each.name, "pinfeather itself")
                 said = f"the plugin {origin} brings a format {each.name!r}, which {holder} has already"
                 diagnostics.append(error(Code.PLUGIN_CLASH, said, instead=f"the one of {holder} is used; rename the other"))
@@ -71,6 +74,29 @@ def plugins(points: Iterable[EntryPoint] | None = None) -> Found:
                 translators[each.name] = each
                 origins[each.name] = origin
     return Found(translators, origins, tuple(diagnostics))
+
+
+def _announced() -> list[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return list(entry_points(group=GROUP))
+
+
+def _wrong(made: object) -> str | None:
+    """What is wrong with a value that should be a whole translator; None: nothing."""
+    if not isinstance(made, Translator):
+        return f"{type(made).__name__!r} where a Translator belongs"
+    # What it is declared as is not what foreign code puts there.
+    name, doc, options = (getattr(made, part) for part in ("name", "doc", "options"))
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        return f"a format with the name {name!r}: small letters, digits and '-' make a name"
+    if not (isinstance(doc, str) and doc.strip()):
+        return f"the format {name!r} without documentation"
+    if not (isinstance(options, type) and issubclass(options, Options)):
+        return f"the format {name!r}, whose options are no subclass of Options"
+    functions = ("supports", "parse", "emit", "recognise", "identity")
+    missing = next((part for part in functions if not callable(getattr(made, part))), None)
+    return None if missing is None else f"the format {name!r}, whose {missing!r} is no function"
 
 
 def _distribution(point: EntryPoint) -> str:
@@ -93,9 +119,9 @@ def _load(point: EntryPoint, origin: str) -> tuple[list[object], Diagnostic | No
     except pluggy.PluginValidationError as problem:
         said = f"the plugin {origin} has a hook that Pinfeather does not know: {problem}"
         return [], error(Code.PLUGIN_HOOK, said, instead="the one hook is `pinfeather_translators()`")
-    except Exception as problem:  # noqa: BLE001 - foreign code may raise anything, and must not take the others along
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - foreign code may raise anything, and must not take the others along
         return [], error(Code.PLUGIN_LOAD, f"the plugin {origin} raised {type(problem).__name__}: {problem}", instead="repair or remove it")
     if not callers:
-        said = f"the plugin {origin} announces {point.value!r}, which has no hook"
+        said = f"the plugin {origin} announces {point.value!r}, which has no hook, or one that returns nothing"
         return [], error(Code.PLUGIN_HOOK, said, instead="define `pinfeather_translators()` with @hookimpl in that module")
-    return [each for group in callers if isinstance(group, list | tuple) for each in group], None
+    return [each for group in callers for each in (group if isinstance(group, list | tuple) else [group])], None

@@ -12,6 +12,11 @@ from pinfeather._plugins import every, translator
 from pinfeather.model.diagnostics import Code, Diagnostic, Span, error
 from pinfeather.translators.contract import AnyTranslator, File, Source
 
+
+class UsageError(Exception):
+    """The arguments do not make sense together; the message says what to do."""
+
+
 SUFFIXES = frozenset({".yaml", ".yml", ".toml", ".json"})
 CAP = 64 * 1024 * 1024
 """Bytes of one input file; the readers' own caps, a document each, are lower."""
@@ -38,15 +43,28 @@ def source(names: Sequence[str]) -> Source:
     for name in names:
         path = Path(name)
         if name == "-":
-            files.append(File("<stdin>", sys.stdin.buffer.read(CAP + 1)[:CAP]))
+            files.append(_standard_input())
         elif path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES and each.is_file())
+            inside = [each for each in _entries(path) if each.suffix in SUFFIXES and each.is_file()]
             if not inside:
                 raise FileError(path, f"is a folder without a {', '.join(sorted(SUFFIXES))} file; name a file")
             files += [file(each) for each in inside]
         else:
             files.append(file(path))
     return Source(tuple(files))
+
+
+def _standard_input() -> File:
+    path = Path("<stdin>")
+    if sys.stdin is None:
+        raise FileError(path, "is closed")
+    try:
+        data = sys.stdin.buffer.read(CAP + 1)
+    except OSError as problem:
+        raise FileError(path, (problem.strerror or str(problem)).lower()) from None
+    if len(data) > CAP:
+        raise FileError(path, f"is larger than {CAP // 2**20} MiB")
+    return File(str(path), data)
 
 
 def reader_for(inputs: Source, name: str | None) -> tuple[AnyTranslator | None, tuple[Diagnostic, ...]]:
@@ -75,10 +93,17 @@ def _common(inputs: Source, translators: Iterable[AnyTranslator]) -> tuple[str, 
 
 def below(folder: Path) -> Iterator[Path]:
     """Every file below a folder, in a stable order; what version control and package managers put there is passed over."""
-    for path in sorted(folder.iterdir()):
+    for path in _entries(folder):
         if path.is_symlink() or path.name in SKIPPED:
             continue
         if path.is_dir():
             yield from below(path)
         elif path.is_file():
             yield path
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as problem:
+        raise FileError(folder, (problem.strerror or str(problem)).lower()) from None

@@ -6,35 +6,49 @@ Exit codes: 0 fine, 1 findings or a refused loss, 2 usage or input, 3 our bug, 4
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from typing import NoReturn
 
 VERSION = "0.1.0"
 BUGS = 3
 FILES = 4
+OWN = frozenset({"--help", "--from", "--to", "--output", "--force", "--allow", "--allow-file", "--report", "--all"})
+"""The flags of `convert` itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Raises SystemExit for wrong usage and for --help, as argparse does."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser, convert = _parser()
-    flags: tuple[str, ...] = ()
-    if words[:1] == ["convert"] and not {"-h", "--help"} & set(words):
-        flags = _format_flags(convert, words)
     if words[:1] == ["proxy"]:
         return _proxy(words[1:])
+    parser, convert = _parser()
+    if words[:1] == ["convert"] and not {"-h", "--help"} & set(words):
+        return _guarded(lambda: _convert(parser, convert, words))
     given = parser.parse_args(words)
     if given.command is None:
         parser.print_help()
         return 0
-    return _run(given, {name: getattr(given, name) for name in flags if hasattr(given, name)})
+    return _guarded(lambda: _command(given))
 
 
 def console() -> NoReturn:
-    """The entry point of the console script."""
-    sys.exit(main())
+    """The entry point of the console script. What is written is UTF-8, whatever the terminal's locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+    try:
+        sys.exit(main())
+    finally:
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:  # the help has nobody to go to
+            _mute()
 
 
 def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -74,6 +88,7 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
 def _format_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, ...]:
     """Gives `convert` the options of the two formats as flags: `--name value`, or `--name` for a yes. Returns their names."""
     from pinfeather._plugins import translator
+    from pinfeather._sources import UsageError
     from pinfeather.translators import builtin
 
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -89,6 +104,8 @@ def _format_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> tupl
     }
     for name, field in fields.items():
         flag = f"--{name.replace('_', '-')}"
+        if flag in OWN:
+            raise UsageError(f"the option {name!r} of one of these formats clashes with {flag}; its authors must rename it")
         if field.annotation is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
         else:
@@ -110,26 +127,55 @@ def _proxy(words: Sequence[str]) -> int:
     return serve(words, prog="pinfeather proxy")
 
 
-def _run(given: argparse.Namespace, options: dict[str, str | bool]) -> int:
+def _convert(parser: argparse.ArgumentParser, convert: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    flags = _format_flags(convert, words)
+    given = parser.parse_args(words)
     from pinfeather import _commands
+
+    return _commands.convert(given, {name: getattr(given, name) for name in flags if hasattr(given, name)})
+
+
+def _command(given: argparse.Namespace) -> int:
+    from pinfeather import _commands
+
+    return _commands.COMMANDS[given.command](given)
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    """Runs a command. Whatever goes wrong is one line, and an exit code that says whose fault it is."""
     from pinfeather._files import FileError
+    from pinfeather._sources import UsageError
 
     try:
-        if given.command == "convert":
-            return _commands.convert(given, options)
-        return _commands.COMMANDS[given.command](given)
-    except _commands.UsageError as problem:
-        print(f"pinfeather: {problem}", file=sys.stderr)
-        return 2
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed")
+        code = command()
+        sys.stdout.flush()  # here, where a full disk can still be said, and not when Python ends
+    except UsageError as problem:
+        return _failed(str(problem), 2)
     except FileError as problem:
-        print(f"pinfeather: {problem}", file=sys.stderr)
-        return FILES
+        return _failed(str(problem), FILES)
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _mute()
+        return 0  # whoever read our output has seen enough
+    except OSError as problem:
+        _mute()
+        return _failed(f"{problem.filename or 'standard output'}: {(problem.strerror or str(problem)).lower()}", FILES)
     except KeyboardInterrupt:
         return 130
     except Exception as problem:  # noqa: BLE001 - the last line of defence: a bug of ours is said, not thrown at the user
-        print(f"pinfeather: bug.internal: {type(problem).__name__}: {problem}; please report it, with the input", file=sys.stderr)
-        return BUGS
+        return _failed(f"bug.internal: {type(problem).__name__}: {problem}; please report it, with the input", BUGS)
+    return code
+
+
+def _failed(message: str, code: int) -> int:
+    with suppress(OSError):  # where even this cannot be said, the exit code says it
+        print(f"pinfeather: {message}", file=sys.stderr)
+    return code
+
+
+def _mute() -> None:
+    """Leaves Python nothing to complain of when it closes standard output."""
+    if sys.stdout is not None:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psutil
 
+from pinfeather.deploy.folders import leave_folders
 from tools.running import FailedError, write
 from tools.toolchain import pulumi_environment, state_folder
 
@@ -33,6 +34,7 @@ NOISE = re.compile(
     r"| [ ~+-]{1,2} +\S+:\S+:\S+ \S+ *((runn|refresh|read|creat|updat|delet|replac)ing(?!.*(error|failed)).*|refresh(ed)?( \([\d.]+s\))?)?"
     r"|The resources in the stack have been deleted, .*|If you want to remove the stack completely, .*"
 )
+FOLDER_MARK = ".pinfeather-folder"  # in a folder that the plugin made
 FORECAST = ("Previewing ",)  # what comes before the real thing, and is repeated by it
 REAL = ("Updating ", "Destroying ")
 
@@ -223,10 +225,11 @@ def down(stack: Stack) -> int:
     shutil.rmtree(ours / "run" / stack.name, ignore_errors=True)  # locks and logs of processes that have ended
     if stack.local and not any(state_folder(stack.root).glob(".pulumi/stacks/*/*.json")):
         shutil.rmtree(state_folder(stack.root))
-    for folder in (ours / "run", ours):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-    write(f"nothing of the stack {stack.name} is left")
+    leave_folders(ours / "run")
+    left = sorted(str(path.relative_to(stack.root)) for path in ours.glob("*"))
+    if not left:
+        ours.rmdir()
+    write(f"nothing of the stack {stack.name} is left" + (f"; not of it: {', '.join(left)}" if left else ""))
     return 0
 
 

@@ -125,16 +125,16 @@ def parse(source: Source, options: TraefikFile) -> Parsed:
     return Parsed(document, (*found, *(fault.at(span_at(spans, fault.path)) for fault in faults)), spans)
 
 
-_LOOKS = re.compile(
-    r"""^(?:"?(?:http|tcp)"?[ \t]*:[ \t\r]*(?:\#[^\n]*)?\n(?:[ \t]*(?:\#[^\n]*)?\r?\n)*[ \t]+"?(?:routers|services|middlewares|serversTransports)"?[ \t]*:"""
-    r"""|"?(?:http|tcp)"?[ \t]*:[ \t]*\{|[ \t]*\[\[?(?:http|tcp)\.(?:routers|services|middlewares|serversTransports)\b|"?tls"?[ \t]*:[ \t\r]*\n[ \t]+options[ \t]*:)""",
-    re.IGNORECASE | re.MULTILINE,
-)
+_ROOT = re.compile(r"""^\{?[ \t]*["']?(?:http|tcp)["']?[ \t]*:""", re.IGNORECASE | re.MULTILINE)
+_SECTION = re.compile(r"""(?<![\w-])(?:routers|services|middlewares|serversTransports)["']?[ \t]*:""", re.IGNORECASE)
+_TOML = re.compile(r"^[ \t]*\[\[?[ \t]*(?:http|tcp)\.(?:routers|services|middlewares|serversTransports)\b", re.IGNORECASE | re.MULTILINE)
+_OPTIONS = re.compile(r"^(?:tls:[ \t]*\n(?:[ \t]+.*\n)*?[ \t]+options:|\[tls\.options\b)", re.MULTILINE)
 
 
 def recognise(file: File) -> bool:
     text = file.text if isinstance(file.text, str) else file.text[: 1 << 20].decode("utf-8", "replace")
-    return _LOOKS.search(text) is not None
+    yaml_like = _ROOT.search(text) is not None and _SECTION.search(text) is not None
+    return yaml_like or _TOML.search(text) is not None or _OPTIONS.search(text) is not None
 
 
 # Writing ---------------------------------------------------------------------------------------------------------------
@@ -142,8 +142,10 @@ def recognise(file: File) -> bool:
 
 def emit(document: Document, options: TraefikFile) -> Emitted:
     tree = file_tree(document)
-    text = escape_actions(toml.emit(tree) if options.syntax == "toml" else yaml.emit(tree))
-    return Emitted((TextFile("pinfeather.toml" if options.syntax == "toml" else "pinfeather.yml", text, options.syntax),))
+    if options.syntax == "toml":
+        written = toml.emit(tree, header="" if tree else "no routes")  # a file without a byte would be taken for a mistake
+        return Emitted((TextFile("pinfeather.toml", escape_actions(written), "toml"),))
+    return Emitted((TextFile("pinfeather.yml", escape_actions(yaml.emit(tree)), "yaml"),))
 
 
 def file_tree(document: Document) -> dict[str, Tree]:
@@ -208,7 +210,10 @@ def _candidates(name: str) -> Iterator[str]:
 
 
 def cookie_value(child: str) -> str:
-    """What Traefik's sticky cookie says of a child: a service by its name, a server by its URL (pkg/server/service/loadbalancer/sticky.go, 3.7)."""
+    """What Traefik's sticky cookie says of a child: a service by its name, a server by its URL.
+
+    Traefik 3.7, pkg/server/service/loadbalancer/sticky.go.
+    """
     return sha256(child.encode()).hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ from typing import cast
 from pinfeather.proxy.edge import Edge
 from pinfeather.proxy.exchange import Exchange
 from pinfeather.proxy.flow import HIGH_WATER, Gate, end_writing
-from pinfeather.proxy.passage import REASONS, Answer, answer_bytes
+from pinfeather.proxy.passage import Answer, answer_bytes
 from pinfeather.proxy.wire import HeadReader, Refused, parse_request
 
 _LINGER_LIMIT = 256 * 1024  # bytes read away after an early answer
@@ -135,7 +135,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, status: int) -> None:
         """Answer a request that is not to be routed, without a word about why."""
         self.buffer.clear()
-        self.transport.write(answer_bytes(Answer(status, REASONS[status].encode()), (), (), close=True))
+        self.transport.write(answer_bytes(Answer.error(status), (), (), close=True))
         self._linger()
 
     def _linger(self) -> None:

@@ -13,20 +13,20 @@ from pinfeather.proxy.backend import BackendConnection, Origin
 from pinfeather.proxy.body import LAST_CHUNK, BodyReader, body_reader, chunk
 from pinfeather.proxy.flow import HIGH_WATER, end_writing
 from pinfeather.proxy.passage import Answer, Passage, answer_bytes, request_head, response_head
-from pinfeather.proxy.wire import Framing, Refused, RequestHead, ResponseHead, parse_response, split_host
+from pinfeather.proxy.wire import Framing, Refused, RequestHead, ResponseHead, parse_response
 
 if TYPE_CHECKING:
     from pinfeather.proxy.client import ClientConnection
 
 # Texts are Traefik's (3.7, pkg/server/router and pkg/server/service), so that both answer alike.
-NOT_FOUND = Answer(404, b"404 page not found\n")
-NO_SERVER = Answer(503, b"no available server\n")
-CLOSED = Answer(503, b"Service Unavailable")
+NOT_FOUND = Answer.error(404, "404 page not found")
+NO_SERVER = Answer.error(503, "no available server")
+CLOSED = Answer.error(503)
 BAD_GATEWAY = Answer(502, b"Bad Gateway")
 GATEWAY_TIMEOUT = Answer(504, b"Gateway Timeout")
-TOO_SLOW = Answer(408, b"Request Timeout")
-UNEXPECTED = Answer(417, b"Expectation Failed")
-BAD_REQUEST = Answer(400, b"Bad Request")
+TOO_SLOW = Answer.error(408)
+UNEXPECTED = Answer.error(417)
+BAD_REQUEST = Answer.error(400)
 
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 _BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))  # no Content-Length where nothing was announced
@@ -90,7 +90,7 @@ class Exchange:
             return self._reply(UNEXPECTED)
         live = self._edge.live
         asked = Request(
-            host=split_host(request.host)[0].lower(),
+            host=request.host,
             path=passage.path,
             method=request.method,
             headers=tuple((name, value) for name, value, _ in request.fields),

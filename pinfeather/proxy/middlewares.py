@@ -161,7 +161,10 @@ def _strip_prefix(config: StripPrefix) -> Step:
     def step(passage: Passage) -> Answer | None:
         for prefix in config.prefixes:
             if passage.path.startswith(prefix):
-                passage.move(passage.path[len(prefix) :])
+                rest = passage.path[len(prefix) :]
+                passage.move(rest)
+                if passage.path != "/" + rest.removeprefix("/"):
+                    return Answer.error(400)  # `/api../x`: what is left climbs or has empty segments; Traefik 3.7.15 refuses too
                 passage.put("X-Forwarded-Prefix", visible(prefix))
                 break
         return None
@@ -271,7 +274,7 @@ def _basic_auth(config: BasicAuth) -> Step:
     name_field = config.header_field
     if name_field is not None and name_field.lower() in FRAMING_FIELDS:
         raise _Unfit(f"the header {name_field!r} belongs to the connection, not to the message")
-    refusal = Answer(401, b"401 Unauthorized\n", (("WWW-Authenticate", f'Basic realm="{realm}"'),))
+    refusal = Answer(401, b"401 Unauthorized\n", (("Content-Type", "text/plain"), ("WWW-Authenticate", f'Basic realm="{realm}"')))
 
     def step(passage: Passage) -> Answer | None:
         given = passage.values("authorization")

@@ -32,6 +32,15 @@ class Answer:
     body: bytes = b""
     fields: tuple[tuple[str, str], ...] = ()
 
+    @classmethod
+    def error(cls, status: int, text: str = "") -> "Answer":
+        """As Go's http.Error writes it (1.25, net/http): the text, or the status in words, and a line end."""
+        return cls(
+            status,
+            f"{text or REASONS.get(status, '')}\n".encode(),
+            (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")),
+        )
+
 
 @dataclass(slots=True)
 class Passage:
@@ -57,7 +66,9 @@ class Passage:
             ("x-forwarded-proto", scheme, "X-Forwarded-Proto"),
             ("x-real-ip", client, "X-Real-Ip"),
         )
-        return cls(request.method, normal_path(request.path), request.query, request.host, scheme, client, fields)
+        # `;` parts parameters as `&` does, for conditions and, as in Traefik, for the server too.
+        query = request.query and request.query.replace(";", "&")
+        return cls(request.method, normal_path(request.path), query, request.host, scheme, client, fields)
 
     @property
     def target(self) -> str:
@@ -135,9 +146,6 @@ def answer_bytes(
     """An answer of the proxy's own, head and body."""
     fields: list[Field] = [("set-cookie", text, "Set-Cookie") for text in cookies]
     fields += [(name.lower(), value, name) for name, value in answer.fields]
-    if answer.body:
-        fields.append(("content-type", "text/plain; charset=utf-8", "Content-Type"))
-        fields.append(("x-content-type-options", "nosniff", "X-Content-Type-Options"))
     fields = _edited(fields, edits)
     fields.append(("content-length", str(len(answer.body)), "Content-Length"))
     if close:

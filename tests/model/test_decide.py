@@ -25,6 +25,7 @@ from pinfeather.model.decide import (
     UndecidedError,
     decide,
     normal_path,
+    normal_query,
     outcomes,
     trace,
 )
@@ -560,6 +561,50 @@ def test_another_providers_service_is_no_server_of_ours() -> None:
     assert (decision.status, decision.service, decision.reason) == (503, "v9@docker", "external")
 
 
+def test_nested_splits_bind_on_every_level_the_outer_first() -> None:
+    services: dict[str, object] = {
+        "inner": {"split": [{"to": "a"}, {"to": "b"}], "sticky": {"cookie": {"name": "in"}}},
+        "a": {"servers": [{"url": "http://a:80"}], "sticky": {"cookie": {"name": "srv"}}},
+        "b": {"servers": [{"url": "http://b:80"}], "sticky": {"cookie": {"name": "srv"}}},
+    }
+    route = {"name": "r", "split": [{"to": "a"}, {"to": "inner", "weight": 3}], "sticky": {"cookie": {"name": "out"}}}
+    table = Table.of(Document.model_validate({"pinfeather": "v1", "routes": [route], "services": services}))
+    assert cookies(ask(table, 0.25)) == [("out", "inner"), ("in", "a"), ("srv", "http://a:80")]
+    assert cookies(ask(table, 0.625)) == [("out", "inner"), ("in", "b"), ("srv", "http://b:80")]
+    assert cookies(ask(table, 0.2)) == [("out", "a"), ("srv", "http://a:80")]
+    assert cookies(decide(table, Request("h", "/", bindings={"out": "inner", "in": "b"}), State(), 0)) == [("srv", "http://b:80")]
+
+
+def test_many_paths_of_one_host_and_of_none() -> None:
+    letters = "abcabcab"
+    paths: list[object] = [{"prefix": "/" + letters[:length]} for length in range(8)]
+    paths += [{"exact": "/" + letters[:length]} for length in range(8)]
+    paths += [{"regex": "c$"}, None]
+    routes = [
+        {
+            "name": f"{host}{index}",
+            "hosts": [host],
+            "path": path,
+            "priority": (index * 7 + len(host)) % 5,
+            "to": "e@x",
+            "entry_points": ["web"],
+        }
+        for host in ("h", "*", "*.h")
+        for index, path in enumerate(paths)
+    ]
+    document = Document.model_validate({"pinfeather": "v1", "routes": routes})
+    table = Table.of(document)
+    found = set()
+    for host in ("h", "a.h", "other"):
+        for path in ("/", *("/" + letters[:length] for length in range(1, 9)), "/abx", "/x"):
+            request = Request(host, path, entry_point="web")
+            rung = linear(document, request, State())
+            assert rung is not None
+            assert decide(table, request, State(), 0).route == document.routes[rung.route].name
+            found.add(rung)
+    assert len(found) > 12
+
+
 def test_no_route() -> None:
     decision = decide(shop(), Request("other.example.com", "/"), State(), 0)
     assert (decision.status, decision.route, decision.reason) == (404, None, "no route")
@@ -621,6 +666,11 @@ def test_a_normal_path_stays(raw: str) -> None:
     assert path == "*" or path.startswith("/")
     assert "//" not in path
     assert not {".", ".."} & set(path.split("/"))
+
+
+def test_a_semicolon_parts_parameters_for_traefik_and_so_for_its_servers() -> None:
+    assert normal_query("a=1;b=2&c") == "a=1&b=2&c"
+    assert query_pairs("a=1;b=2") == query_pairs(normal_query("a=1;b=2"))
 
 
 def test_query_pairs_as_go_reads_them() -> None:

@@ -134,8 +134,8 @@ class Stage:
         return self.proxy.addresses["web"]
 
     @contextlib.asynccontextmanager
-    async def client(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection(*self.address)
+    async def client(self, to: tuple[str, int] | None = None) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection(*(to or self.address))
         try:
             yield reader, writer
         finally:
@@ -146,8 +146,8 @@ class Stage:
     async def read(self, reader: asyncio.StreamReader) -> Message:
         return await read_message(reader)
 
-    async def send(self, raw: bytes) -> Message:
-        async with self.client() as (reader, writer):
+    async def send(self, raw: bytes, to: tuple[str, int] | None = None) -> Message:
+        async with self.client(to) as (reader, writer):
             writer.write(raw)
             return await read_message(reader, bodiless=raw.startswith(b"HEAD"))
 

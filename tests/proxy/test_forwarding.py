@@ -56,7 +56,7 @@ def test_a_refused_request_reaches_nobody_and_learns_nothing(play: Play, server:
             answer = await stage.read(reader)
             assert answer.line == "HTTP/1.1 400 Bad Request"
             assert answer.one("connection") == "close"
-            assert answer.body == b"Bad Request"
+            assert answer.body == b"Bad Request\n"
             assert await reader.read() == b""
         assert stage.backends["b"].seen == []
 

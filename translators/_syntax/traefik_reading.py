@@ -176,7 +176,12 @@ def _document(gathered: _Gathered) -> Tree:
     def transport(keys: tuple[str, ...]) -> Callable[[str, _Named, Path], Tree]:
         def make(_name: str, thing: _Named, at: Path) -> Tree:
             thing.reader.spans[at] = thing.node.span
-            return {key: value for key in keys if (value := thing.node.tree(key)) is not None}
+            written = list(thing.node.value) if isinstance(thing.node.value, dict) else []
+            known = {key.lower(): key for key in keys}
+            found = {known[key.lower()]: thing.node.tree(key) for key in written if key.lower() in known}
+            for key in keys:
+                thing.node.tree(key)  # asked for, so that a misspelt one is told from it
+            return {key: value for key, value in found.items() if value is not None}
 
         return make
 

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pinfeather.model.canary import Canary
 from pinfeather.model.diagnostics import Code, Path, Span, error, warning
 from pinfeather.model.document import Document
 from pinfeather.model.match import Host, HostRegex, Match, PathIs, PathMatch, ServerNameIs, both, conjuncts, either, leaves
@@ -231,10 +230,8 @@ def _when(router: Router, base: Router) -> Match | None:
     when = both(tuple(rest))
     if when is None or any(_is_place(part) for part in rest):
         return None
-    canary = Canary(when=when, to=_NOWHERE, name=router.name, priority=router.priority)
-    again = alone(Route(name=base.name, match=base.match, to=_NOWHERE, canaries=(canary,)), 0)
-    assert again is not None
-    return when if lifted(again) == lifted(_bare(router).model_copy(update={"priority": router.priority})) else None
+    again = lift(both((*conjuncts(base.match), when)) or when)
+    return when if again == lift(router.match) else None
 
 
 def _bare(router: Router) -> Route:
@@ -274,9 +271,8 @@ def say_assumed(routers: Sequence[Router]) -> None:
                 said.add(first)
                 text = f"{a.name!r} comes before {b.name!r} by the length of a rule's text alone ({a.priority} before {b.priority})"
                 span = (a if a.assumed else b).node.span_of("rule")
-                a.node.report(
-                    warning(Code.ASSUMED, text, instead="give both a `priority`: these numbers are written from now on", span=span)
-                )
+                instead = "give both a `priority`: these numbers are written from now on"
+                a.node.report(warning(Code.ASSUMED, text, instead=instead, span=span))
 
 
 # Numbers ---------------------------------------------------------------------------------------------------------------

@@ -106,9 +106,8 @@ def redraws(document: Document, path: Path) -> Answer:
     assert isinstance(holder, Route | Split)
     for entry in holder.split:
         child = document.services.get(entry.to)
-        checked = (
-            child.health_check is not None if isinstance(child, LoadBalancer) else isinstance(child, Split) and child.when_down == "redraw"
-        )
+        checked = isinstance(child, Split) and child.when_down == "redraw"
+        checked |= isinstance(child, LoadBalancer) and child.health_check is not None
         if not checked:
             return Nothing(f"Traefik wants a health check in {entry.to!r} for it: clients of a dead variant meet 503")
     return FULL
@@ -229,11 +228,8 @@ def entry_points_say(document: Document, path: Path) -> Answer:
 def domains_say(document: Document, path: Path) -> Answer:
     domains = found(document, path)
     assert isinstance(domains, tuple)
-    return (
-        FULL
-        if all(_listable(domain.sans) for domain in domains)
-        else Nothing("Traefik cuts a name at '║': certificates are asked for by host")
-    )
+    kept = all(_listable(domain.sans) for domain in domains)
+    return FULL if kept else Nothing("Traefik cuts a name at '║': certificates are asked for by host")
 
 
 def passthrough_says(document: Document, path: Path) -> Answer:
@@ -258,6 +254,8 @@ def own_reference(provider: str) -> Check:
         name, _, other = str(found(document, path)).partition("@")
         held = {*document.services, *document.middlewares, *document.tcp_services, *document.tcp_middlewares}
         held |= {*document.tls_options, *document.servers_transports}
+        if not _listable((name,)):
+            return Nothing("Traefik cuts a name at '║': what names it is left out")
         return Nothing(f"write {name!r}: this document has it") if other == provider and name in held else FULL
 
     return check
