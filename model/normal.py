@@ -23,7 +23,7 @@ from pinfeather.model.match import (
     conjuncts,
     either,
 )
-from pinfeather.model.routes import Route, TcpRoute
+from pinfeather.model.routes import Metadata, Route, TcpRoute
 from pinfeather.model.services import LoadBalancer, Service, Split, TcpSplit
 
 
@@ -134,9 +134,14 @@ def lifted(route: Route) -> Route:
 
 
 def _bare(route: Route) -> Route:
-    """A lifted route without what asks for nothing: every path begins with `/`. (Traefik has no rule that is empty.)"""
+    """A lifted route without what says nothing: every path begins with `/` (Traefik has no empty rule), no metadata is none."""
     form = lifted(route)
-    return form.model_copy(update={"path": None}) if form.path == PathMatch(prefix="/") else form
+    path = None if form.path == PathMatch(prefix="/") else form.path
+    return form.model_copy(update={"path": path, "metadata": _said(form.metadata)})
+
+
+def _said(metadata: Metadata | None) -> Metadata | None:
+    return None if metadata == Metadata() else metadata
 
 
 def alone(route: Route, index: int) -> Route | None:
@@ -279,7 +284,8 @@ def _normal_tcp(document: Document) -> tuple[tuple[TcpRoute, ...], frozenset[str
     made: list[TcpRoute] = []
     order = tcp_precedence(document.tcp_routes)
     for position, index in enumerate(order):
-        route = tcp_lifted(document.tcp_routes[index]).model_copy(update={"priority": len(order) - position})
+        route = tcp_lifted(document.tcp_routes[index])
+        route = route.model_copy(update={"priority": len(order) - position, "metadata": _said(route.metadata)})
         target = document.tcp_services.get(route.to) if route.to is not None else None
         if isinstance(target, TcpSplit) and route.to is not None and used[route.to] == 1:
             inlined.add(route.to)

@@ -227,7 +227,7 @@ def down(stack: Stack) -> int:
         shutil.rmtree(state_folder(stack.root))
     leave_folders(ours / "run")
     left = sorted(str(path.relative_to(stack.root)) for path in ours.glob("*"))
-    if not left:
+    if ours.is_dir() and not left:
         ours.rmdir()
     write(f"nothing of the stack {stack.name} is left" + (f"; not of it: {', '.join(left)}" if left else ""))
     return 0

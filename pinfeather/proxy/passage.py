@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import quote
 
-from pinfeather.model.decide import normal_path
+from pinfeather.model.decide import normal_path, normal_query
 from pinfeather.proxy.wire import HOP_BY_HOP, Field, Framing, RequestHead, ResponseHead, end_to_end, split_host
 
 REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
@@ -67,7 +67,7 @@ class Passage:
             ("x-real-ip", client, "X-Real-Ip"),
         )
         # `;` parts parameters as `&` does, for conditions and, as in Traefik, for the server too.
-        query = request.query and request.query.replace(";", "&")
+        query = request.query and normal_query(request.query)
         return cls(request.method, normal_path(request.path), query, request.host, scheme, client, fields)
 
     @property

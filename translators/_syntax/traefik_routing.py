@@ -323,7 +323,7 @@ def put_routers(document: Document, splits: Mapping[str, str]) -> dict[str, Tree
             single = alone(route, rung.canary)
             assert single is not None, "a canary that binds is not given to a format that cannot say it"
             route = single
-        rule = print_http(both(conditions(route)) or _EVERYTHING)
+        rule = print_http(both(conditions(lifted(route))) or _EVERYTHING)
         router: dict[str, Tree] = {**_put_shell(route), "rule": rule, "priority": number, "service": route.to or splits[route.name]}
         if route.tls is not None:
             router["tls"] = _put_tls(route.tls)
