@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -81,13 +82,17 @@ def _interleaved(rows: dict[str, Sequence[str]], rounds: int) -> dict[str, float
     samples: dict[str, list[float]] = {name: [] for name in rows}
     for round_ in range(rounds + 1):
         for name, command in rows.items():
-            before = os.times()
+            before = _children()
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-            after = os.times()
             if round_:  # the first one compiles and warms the disk
-                used = after.children_user + after.children_system - before.children_user - before.children_system
-                samples[name].append(used)
+                samples[name].append(_children() - before)
     return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def _children() -> float:
+    """CPU seconds of all children so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _ratio(times: dict[str, float], what: str, baseline: str, bar: float) -> None:

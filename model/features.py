@@ -80,6 +80,7 @@ class Feature(StrEnum):
     PASS_HOST = "pass-host-header"  # noqa: S105 - no password
     FLUSH_INTERVAL = "flush-interval"
     SERVERS_TRANSPORT = "servers-transport"
+    TRANSPORT_DEFINITION = "servers-transport.definition"
     SERVICE_MIDDLEWARES = "service.middlewares"
     REDIRECT_SCHEME = "middleware.redirect-scheme"
     REDIRECT_REGEX = "middleware.redirect-regex"
@@ -101,6 +102,7 @@ class Feature(StrEnum):
     TLS = "tls"
     TLS_OFF = "tls.off"
     TLS_OPTIONS = "tls.options"
+    TLS_OPTIONS_DEFINITION = "tls.options.definition"
     TLS_RESOLVER = "tls.resolver"
     TLS_DOMAINS = "tls.domains"
     OBSERVABILITY = "observability"
@@ -234,6 +236,7 @@ _FIELDS: tuple[tuple[Feature, type[Noun], str, Take, str], ...] = (
     (Feature.ENTRY_POINTS, Route, "entry_points", Take.DEMAND, _D),
     (Feature.ENTRY_POINTS, TcpRoute, "entry_points", Take.DEMAND, _D),
     (Feature.TLS_OPTIONS, Tls, "options", Take.DEMAND, _D),
+    (Feature.TLS_OPTIONS_DEFINITION, Document, "tls_options", Take.FIELD, "the target's own way of speaking TLS holds"),
     (Feature.TLS_RESOLVER, Tls, "resolver", Take.FIELD, "no certificate is asked for"),
     (Feature.TLS_DOMAINS, Tls, "domains", Take.FIELD, "certificates are asked for by host"),
     (Feature.TCP_PASSTHROUGH, Tls, "passthrough", Take.DEMAND, _D),
@@ -245,6 +248,7 @@ _FIELDS: tuple[tuple[Feature, type[Noun], str, Take, str], ...] = (
 )
 _CARRIED: tuple[tuple[Feature, type[Noun], str, str], ...] = (
     (Feature.PORTS, Document, "entry_points", "the proxy's own configuration says where it listens"),
+    (Feature.TRANSPORT_DEFINITION, Document, "servers_transports", "they are not written"),
     (Feature.OBSERVABILITY, Route, "observability", "the target's default holds"),
     (Feature.NAMESPACE, Metadata, "namespace", "it is not written"),
     (Feature.OBJECT_NAME, Metadata, "object", "it is not written"),
@@ -297,6 +301,7 @@ ROWS: tuple[Row, ...] = (
     Row(Feature.TLS, Tls, None, Take.DEMAND, _D, lambda n, _: n.terminate or bool(n.passthrough)),  # type: ignore[attr-defined]
     Row(Feature.TLS_OFF, Tls, None, Take.DEMAND, _D, lambda n, _: not n.terminate and not n.passthrough),  # type: ignore[attr-defined]
     Row(Feature.TCP, TcpRoute, None, Take.CONDITION),
+    *(Row(Feature.TCP, noun, None, Take.SERVICE) for noun in (TcpLoadBalancer, TcpSplit)),
     Row(Feature.TCP_SPLIT, TcpSplit, None, Take.SERVICE),
 )
 _BY_NOUN: dict[type[Noun], tuple[Row, ...]] = {}

@@ -259,13 +259,9 @@ def alternatives(match: Match) -> tuple[Match, ...]:
 
 def both(parts: tuple[Match, ...]) -> Match | None:
     """The conjunction: nothing, the one part, or an `all`."""
-    return None if not parts else parts[0] if len(parts) == 1 else AllOf(all=parts)
+    return None if not parts else parts[0] if len(parts) == 1 else AllOf.model_construct(all=parts)
 
 
 def either(parts: tuple[Match, ...]) -> Match:
     """The disjunction of at least one part."""
-    return parts[0] if len(parts) == 1 else AnyOf(any=parts)
-
-
-for _noun in (AllOf, AnyOf, Not):
-    _noun.model_rebuild(_types_namespace={"Match": Match, "Many": Many}, force=False, raise_errors=False)
+    return parts[0] if len(parts) == 1 else AnyOf.model_construct(any=parts)

@@ -26,6 +26,8 @@ from pinfeather.model.match import (
 from pinfeather.model.routes import Metadata, Route, TcpRoute
 from pinfeather.model.services import LoadBalancer, Service, Split, TcpSplit
 
+_ANY_NAME = ServerNameIs.model_construct(sni="*")
+
 
 class Rung(NamedTuple):
     """One place in the order in which a request is held against conditions: a route, or one of its canaries."""
@@ -51,7 +53,7 @@ def _specificity(hosts: tuple[str, ...], match: tuple[Match, ...], paths: tuple[
 def _rank(route: Route, canary: Canary | None) -> tuple[int, tuple[int, int, int, int]]:
     lifted = lift(both((*conditions(route), *((canary.when,) if canary is not None else ()))))
     priority = canary.priority if canary is not None else route.priority
-    paths = (PathIs(path=lifted.path),) if lifted.path is not None else ()
+    paths = (PathIs.model_construct(path=lifted.path),) if lifted.path is not None else ()
     return int(priority or 0), _specificity(lifted.hosts, conjuncts(lifted.match), paths)
 
 
@@ -84,8 +86,8 @@ class Lifted(NamedTuple):
 
 def conditions(route: Route) -> tuple[Match, ...]:
     """All that a route asks for, as parts that must all hold."""
-    hosts = (either(tuple(Host(host=name) for name in route.hosts)),) if route.hosts else ()
-    path = (PathIs(path=route.path),) if route.path is not None else ()
+    hosts = (either(tuple(Host.model_construct(host=name) for name in route.hosts)),) if route.hosts else ()
+    path = (PathIs.model_construct(path=route.path),) if route.path is not None else ()
     return (*hosts, *path, *conjuncts(route.match))
 
 
@@ -97,7 +99,7 @@ def flat(match: Match) -> Match:
         return _group(AnyOf, tuple(flat(part) for part in match.any))
     if isinstance(match, Not):
         inner = flat(match.none)
-        return inner.none if isinstance(inner, Not) else Not.model_validate({"not": inner})
+        return inner.none if isinstance(inner, Not) else Not.model_construct(none=inner)
     return match
 
 
@@ -246,13 +248,13 @@ def _inline(route: Route, document: Document, used: Counter[str], inlined: set[s
 
 def tcp_lifted(route: TcpRoute) -> TcpRoute:
     """The same TCP route with its server names outside of the tree; `*` is said by saying none."""
-    own = (either(tuple(ServerNameIs(sni=name) for name in route.sni)),) if route.sni else ()
+    own = (either(tuple(ServerNameIs.model_construct(sni=name) for name in route.sni)),) if route.sni else ()
     sni: tuple[str, ...] = ()
     rest: list[Match] = []
     tree = both((*own, *conjuncts(route.match)))
     for part in conjuncts(flat(tree)) if tree is not None else ():
         choice = alternatives(part)
-        if part == ServerNameIs(sni="*"):
+        if part == _ANY_NAME:
             continue
         if not sni and all(isinstance(one, ServerNameIs) and one.sni != "*" for one in choice):
             sni = tuple(one.sni for one in choice if isinstance(one, ServerNameIs))

@@ -27,7 +27,6 @@ class Noun(BaseModel):
         strict=True,
         extra="forbid",
         defer_build=True,
-        use_attribute_docstrings=True,
         validate_by_name=True,
         serialize_by_alias=True,
     )

@@ -6,7 +6,8 @@ Outsiders import from here only. Everything is loaded when it is first asked for
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # as type checkers know it, without the price of importing typing
 
 _HOMES = {
     "Document": "pinfeather.model.document",

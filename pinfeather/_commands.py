@@ -95,7 +95,7 @@ def _tell(report: Report, given: argparse.Namespace) -> int:
 
 def _keep(result: Converted) -> None:
     losses = [finding for finding in result.report.errors if finding.allowable]
-    if losses and len(losses) == len(result.report.errors):
+    if result.document is not None and losses and len(losses) == len(result.report.errors):
         print("\nNothing was written. To allow exactly this, keep these lines in a file and give it as --allow-file:\n", file=sys.stderr)
         sys.stderr.write(_render.allow_file(losses))
 

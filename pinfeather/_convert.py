@@ -88,7 +88,8 @@ def convert(
     rules = tuple(allowed)
     parsed = read(source, reader, read_options or reader.options())
     if parsed.document is None:
-        return Converted((), None, Report.of(parsed.diagnostics).allowing(rules), parsed.spans)
+        # No permission makes a document of it, so none is taken.
+        return Converted((), None, Report.of(parsed.diagnostics), parsed.spans)
     written = write(parsed.document, writer, write_options or writer.options(), allowed=rules)
     found = (*parsed.diagnostics, *(finding.at(span_at(parsed.spans, finding.path)) for finding in written.report.diagnostics))
     report = Report.of(found).allowing(rules)

@@ -34,7 +34,7 @@ def text(report: Report, *, most: int = SCREEN) -> str:
     more = len(report.diagnostics) - most
     if more > 0:
         errors = sum(finding.severity is Severity.ERROR for finding in report.diagnostics[most:])
-        lines.append(f"... and {more} more ({errors} errors); --all shows every one")
+        lines.append(f"... and {more} more ({errors} error{'' if errors == 1 else 's'}); --all shows every one")
     return "".join(f"{each}\n" for each in lines)
 
 

@@ -5,20 +5,33 @@ Exit codes: 0 fine, 1 findings or a refused loss, 2 usage or input, 3 our bug, 4
 
 from __future__ import annotations
 
-import argparse
-import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from io import TextIOWrapper
-from typing import NoReturn
+
+TYPE_CHECKING = False  # as type checkers know it, without the price of importing typing
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
 VERSION = "0.1.0"
 BUGS = 3
 FILES = 4
-OWN = frozenset({"--help", "--from", "--to", "--output", "--force", "--allow", "--allow-file", "--report", "--all"})
-"""The flags of `convert` itself."""
+HELP = """\
+usage: pinfeather [--help] [--version] COMMAND ...
+
+Routes, canaries and sticky cookies: one model, every proxy's dialect, every loss named at its line.
+
+commands:
+  convert    say a document in another format
+  lint       find what is wrong in files and folders
+  formats    list the formats, or show what one of them can say
+  schema     print the JSON Schema of a document, for editors
+  proxy      serve a document with the reference proxy
+
+`pinfeather COMMAND --help` says more of each.
+Exit codes: 0 fine, 1 findings or a refused loss, 2 usage or input, 3 a bug of ours, 4 files.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,20 +39,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["proxy"]:
         return _proxy(words[1:])
-    parser, convert = _parser()
+    if not words or words[0] in ("-h", "--help"):
+        sys.stdout.write(HELP)
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"pinfeather {VERSION}\n")
+        return 0
+    from pinfeather._arguments import parsers
+
+    parser, convert = parsers()
     if words[:1] == ["convert"] and not {"-h", "--help"} & set(words):
         return _guarded(lambda: _convert(parser, convert, words))
     given = parser.parse_args(words)
-    if given.command is None:
-        parser.print_help()
-        return 0
     return _guarded(lambda: _command(given))
 
 
 def console() -> NoReturn:
     """The entry point of the console script. What is written is UTF-8, whatever the terminal's locale says."""
+    import gc
+
+    gc.disable()  # one bounded run: collecting would cost more than it frees
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     try:
         sys.exit(main())
@@ -51,74 +72,10 @@ def console() -> NoReturn:
             _mute()
 
 
-def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    parser = argparse.ArgumentParser(
-        prog="pinfeather",
-        description="Routes, canaries and sticky cookies: one model, every proxy's dialect, every loss named at its line.",
-        epilog="Exit codes: 0 fine, 1 findings or a refused loss, 2 usage or input, 3 a bug of ours, 4 files.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"pinfeather {VERSION}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-
-    convert = commands.add_parser("convert", help="say a document in another format", allow_abbrev=False)
-    convert.add_argument("files", nargs="+", metavar="FILE", help="what to read; - is standard input, a folder its configuration files")
-    convert.add_argument("--from", dest="source", metavar="FORMAT", help="its format; found by itself where that is clear")
-    convert.add_argument("--to", dest="target", metavar="FORMAT", required=True, help="the format to write")
-    convert.add_argument("-o", "--output", metavar="FILE", help="where to write; standard output without it")
-    convert.add_argument("--force", action="store_true", help="write over a file that is not Pinfeather's")
-    convert.add_argument("--allow", action="append", default=[], metavar="CODE[@PATH]", help="allow a loss; may be given again")
-    convert.add_argument("--allow-file", metavar="FILE", help="allowed losses, one a line; a refusal prints it ready to keep")
-    _reporting(convert)
-    convert.epilog = "Further options are those of the two formats: see `pinfeather formats NAME`."
-
-    lint = commands.add_parser("lint", help="find what is wrong in files and folders", allow_abbrev=False)
-    lint.add_argument("files", nargs="*", default=["."], metavar="PATH", help="files and folders; the current folder without any")
-    _reporting(lint)
-
-    formats = commands.add_parser("formats", help="list the formats, or show what one of them can say", allow_abbrev=False)
-    formats.add_argument("name", nargs="?", metavar="NAME")
-
-    commands.add_parser("schema", help="print the JSON Schema of a document, for editors", allow_abbrev=False)
-
-    commands.add_parser("proxy", help="serve a document with the reference proxy", add_help=False)
-    return parser, convert
-
-
-def _format_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, ...]:
-    """Gives `convert` the options of the two formats as flags: `--name value`, or `--name` for a yes. Returns their names."""
-    from pinfeather._plugins import translator
-    from pinfeather._sources import UsageError
-    from pinfeather.translators import builtin
-
-    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    peek.add_argument("--from", dest="source")
-    peek.add_argument("--to", dest="target")
-    named, _ = peek.parse_known_args(words)
-    formats = [named.target, *([named.source] if named.source else builtin.MODULES)]
-    fields = {
-        name: field
-        for each in formats
-        if each is not None and (found := translator(each)[0]) is not None
-        for name, field in found.options.model_fields.items()
-    }
-    for name, field in fields.items():
-        flag = f"--{name.replace('_', '-')}"
-        if flag in OWN:
-            raise UsageError(f"the option {name!r} of one of these formats clashes with {flag}; its authors must rename it")
-        if field.annotation is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
-        else:
-            parser.add_argument(flag, default=argparse.SUPPRESS)
-    return tuple(fields)
-
-
-def _reporting(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--report", choices=("text", "json"), default="text", help="how findings are printed")
-    parser.add_argument("--all", action="store_true", help="print every finding, not the worst ten")
-
-
 def _proxy(words: Sequence[str]) -> int:
+    import gc
+
+    gc.enable()  # this one runs for months
     try:
         from pinfeather.proxy.__main__ import main as serve
     except ModuleNotFoundError as missing:
@@ -128,7 +85,9 @@ def _proxy(words: Sequence[str]) -> int:
 
 
 def _convert(parser: argparse.ArgumentParser, convert: argparse.ArgumentParser, words: Sequence[str]) -> int:
-    flags = _format_flags(convert, words)
+    from pinfeather._arguments import format_flags
+
+    flags = format_flags(convert, words)
     given = parser.parse_args(words)
     from pinfeather import _commands
 
@@ -148,7 +107,7 @@ def _guarded(command: Callable[[], int]) -> int:
 
     try:
         if sys.stdout is None:
-            raise OSError(errno.EBADF, "it is closed")
+            raise OSError("it is closed")
         code = command()
         sys.stdout.flush()  # here, where a full disk can still be said, and not when Python ends
     except UsageError as problem:
@@ -169,13 +128,17 @@ def _guarded(command: Callable[[], int]) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    with suppress(OSError):  # where even this cannot be said, the exit code says it
+    try:
         print(f"pinfeather: {message}", file=sys.stderr)
+    except OSError:
+        pass  # where even this cannot be said, the exit code says it
     return code
 
 
 def _mute() -> None:
     """Leaves Python nothing to complain of when it closes standard output."""
     if sys.stdout is not None:
-        with suppress(OSError):
+        try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError:
+            pass  # it is closed already

@@ -21,10 +21,10 @@ from pinfeather.model.noun import Tree
 class Options(BaseModel):
     """What a format can be asked for. Command-line flags and stack configuration are made from the fields.
 
-    A field is a text, a bool or a Literal, has a default, and a docstring that is its help.
+    A field is a text, a bool or a Literal, and has a default and a description: `Field("3.7", description="...")`.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - an options class, as in the design

@@ -1,0 +1,75 @@
+"""The arguments of every command. Apart from `cli.py`, so that `--help` does not pay for a parser."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+OWN = frozenset({"--help", "--from", "--to", "--output", "--force", "--allow", "--allow-file", "--report", "--all"})
+"""The flags of `convert` itself."""
+
+
+def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    parser = argparse.ArgumentParser(
+        prog="pinfeather",
+        usage="pinfeather [--help] [--version] COMMAND ...",
+        allow_abbrev=False,
+        add_help=False,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    convert = commands.add_parser("convert", help="say a document in another format", allow_abbrev=False)
+    convert.add_argument("files", nargs="+", metavar="FILE", help="what to read; - is standard input, a folder its configuration files")
+    convert.add_argument("--from", dest="source", metavar="FORMAT", help="its format; found by itself where that is clear")
+    convert.add_argument("--to", dest="target", metavar="FORMAT", required=True, help="the format to write")
+    convert.add_argument("-o", "--output", metavar="FILE", help="where to write; standard output without it")
+    convert.add_argument("--force", action="store_true", help="write over a file that is not Pinfeather's")
+    convert.add_argument("--allow", action="append", default=[], metavar="CODE[@PATH]", help="allow a loss; may be given again")
+    convert.add_argument("--allow-file", metavar="FILE", help="allowed losses, one a line; a refusal prints it ready to keep")
+    _reporting(convert)
+    convert.epilog = "Further options are those of the two formats: see `pinfeather formats NAME`."
+
+    lint = commands.add_parser("lint", help="find what is wrong in files and folders", allow_abbrev=False)
+    lint.add_argument("files", nargs="*", default=["."], metavar="PATH", help="files and folders; the current folder without any")
+    _reporting(lint)
+
+    formats = commands.add_parser("formats", help="list the formats, or show what one of them can say", allow_abbrev=False)
+    formats.add_argument("name", nargs="?", metavar="NAME")
+
+    commands.add_parser("schema", help="print the JSON Schema of a document, for editors", allow_abbrev=False)
+
+    commands.add_parser("proxy", help="serve a document with the reference proxy", add_help=False)
+    return parser, convert
+
+
+def format_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, ...]:
+    """Gives `convert` the options of the two formats as flags: `--name value`, or `--name` for a yes. Returns their names."""
+    from pinfeather._plugins import translator
+    from pinfeather._sources import UsageError
+    from pinfeather.translators import builtin
+
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    peek.add_argument("--from", dest="source")
+    peek.add_argument("--to", dest="target")
+    named, _ = peek.parse_known_args(words)
+    formats = [named.target, *([named.source] if named.source else builtin.MODULES)]
+    fields = {
+        name: field
+        for each in formats
+        if each is not None and (found := translator(each)[0]) is not None
+        for name, field in found.options.model_fields.items()
+    }
+    for name, field in fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        if flag in OWN:
+            raise UsageError(f"the option {name!r} of one of these formats clashes with {flag}; its authors must rename it")
+        if field.annotation is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
+        else:
+            parser.add_argument(flag, default=argparse.SUPPRESS)
+    return tuple(fields)
+
+
+def _reporting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--report", choices=("text", "json"), default="text", help="how findings are printed")
+    parser.add_argument("--all", action="store_true", help="print every finding, not the worst ten")

@@ -1,0 +1,365 @@
+"""What every format must hold, ours or not. Each law raises AssertionError with what is broken and where.
+
+    from hypothesis import given
+    from pinfeather.testing import laws, strategies
+
+    @given(strategies.documents())
+    def test_read_back(document):
+        laws.read_back(TRANSLATOR, TRANSLATOR.options(), document)
+
+`purity` may be asked of a few documents only, `hostile_strings` of none: it brings its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from unittest import mock
+
+from pinfeather._convert import read
+from pinfeather.model.decide import Outcomes, Table, UndecidedError, decide, outcomes
+from pinfeather.model.diagnostics import Diagnostic, Severity, dotted
+from pinfeather.model.document import Document
+from pinfeather.model.features import NAMES, Derived
+from pinfeather.model.normal import normal
+from pinfeather.model.noun import Tree
+from pinfeather.model.project import Projection, project
+from pinfeather.testing.probes import draws, probes
+from pinfeather.translators._syntax import yaml
+from pinfeather.translators.contract import AnyTranslator, Emitted, File, Options, Source
+
+STRAY = "zz-stray"
+
+
+def read_back(translator: AnyTranslator, options: Options, document: Document) -> None:
+    """1. What was kept is what is read again: `normal(parse(emit(kept))) == normal(kept)`."""
+    kept = _kept(translator, options, document).kept
+    again = _again(translator, options, kept)
+    wanted, seen = normal(kept), normal(again)
+    assert wanted == seen, f"{translator.name} does not read back what it wrote: {_difference(wanted, seen)}"
+
+
+def second_pass(translator: AnyTranslator, options: Options, document: Document) -> None:
+    """2. The same document gives the same bytes, and so does what was read back of it."""
+    kept = _kept(translator, options, document).kept
+    first = _texts(translator.emit(kept, options))
+    assert first == _texts(translator.emit(kept, options)), f"{translator.name} writes the same document in two ways"
+    second = _kept(translator, options, _again(translator, options, kept))
+    again = _texts(translator.emit(second.kept, options))
+    assert first == again, f"{translator.name}: a second pass writes something else: {_first_line(first, again)}"
+
+
+def honest_loss(translator: AnyTranslator, options: Options, document: Document) -> None:
+    """3. A loss is reported exactly when something changed, once a path, and what decides is never called `carried`."""
+    projection = _kept(translator, options, document)
+    kept, lost = projection.kept, [finding for finding in projection.diagnostics if not finding.code.startswith("near.")]
+    told = "; ".join(f"{finding.code}@{dotted(finding.path)}" for finding in lost) or "nothing"
+    assert bool(lost) == (kept != document), f"{translator.name} reports {told}; what changed: {_difference(document, kept)}"
+    places = [(finding.code, finding.path) for finding in projection.diagnostics]
+    assert len(set(places)) == len(places), f"{translator.name} reports one loss twice: {told}"
+    assert all(finding.instead for finding in lost), f"{translator.name}: a loss does not say what happens instead: {told}"
+    second = project(kept, translator.supports(options))
+    assert second.kept == kept, f"{translator.name}: what was kept cannot all be said: {_difference(kept, second.kept)}"
+    if any(finding.code.startswith("loss.") for finding in lost) or not lost:
+        return
+    renamed = any(isinstance(translator.supports(options).get(feature), Derived) for feature in NAMES)
+    _same_decisions(document, kept, f"{translator.name} calls it `carried` ({told}), and it decides", by_name=not renamed)
+
+
+def stray_key(translator: AnyTranslator, options: Options, document: Document, places: int = 4) -> None:
+    """4. A key that nobody knows is named at its line, wherever it stands, unless it is content there (a header, a name).
+
+    Only of formats whose text is YAML or JSON. `places`: in so many mappings, spread over the text.
+    """
+    kept = _kept(translator, options, document).kept
+    files = translator.emit(kept, options).files()
+    wanted = normal(kept)
+    for number, file in enumerate(files):
+        if file.language not in ("yaml", "json"):
+            continue
+        trees = [reading.value for reading in yaml.read(file.text, file.name, yaml.CORE)]
+        spots = [(index, path) for index, tree in enumerate(trees) for path in _mappings(tree, ())]
+        for index, path in spots[:: max(1, len(spots) // places)]:
+            text = yaml.emit_all([_with_stray(tree, path) if at == index else tree for at, tree in enumerate(trees)])
+            text = text.removeprefix("---\n") if len(trees) == 1 else text
+            line = 1 + next(at for at, content in enumerate(text.splitlines()) if content.lstrip(" -").startswith(STRAY))
+            source = Source(tuple(File(each.name, text if at == number else each.text) for at, each in enumerate(files)))
+            parsed = read(source, translator, options)
+            named = any(finding.span is not None and finding.span.line == line for finding in parsed.diagnostics)
+            where = "/".join(map(str, path)) or "the top"
+            assert named or (parsed.document is not None and normal(parsed.document) != wanted), (
+                f"{translator.name} reads past the key {STRAY!r} under {where} (line {line}): take it, or report it"
+            )
+
+
+def decisions_kept(translator: AnyTranslator, options: Options, document: Document) -> None:
+    """5. `outcomes(kept) == outcomes(parse(emit(kept)))` on every probe, and `decide` agrees at the border of every share."""
+    kept = _kept(translator, options, document).kept
+    _same_decisions(kept, _again(translator, options, kept), f"{translator.name} does not keep a decision")
+
+
+def never_wider(translator: AnyTranslator, options: Options, document: Document) -> None:
+    """6. No request that the source refuses, or sends through a middleware, is admitted without it by the target."""
+    target = _again(translator, options, _kept(translator, options, document).kept)
+    tables = _tables(document, target)
+    if tables is None:
+        return
+    for request, state in probes(document):
+        wanted = outcomes(tables[0], request, state)
+        seen = outcomes(tables[1], request, state)
+        admitted = [part.decision for part in seen.parts if part.decision.status == 200]
+        refused = all(part.decision.status == 404 for part in wanted.parts)
+        assert not (refused and admitted), f"{translator.name} lets a request in that matched no route: {request}"
+        passed = [_contents(document, part.decision.middlewares) for part in wanted.parts]
+        needed = set.intersection(*passed)
+        for decision in admitted:
+            missing = needed - _contents(target, decision.middlewares)
+            assert not missing, f"{translator.name} lets a request past {sorted(missing)}: {request}"
+
+
+def purity(translator: AnyTranslator, options: Options, document: Document) -> None:
+    """7. No files, sockets, processes, clock, environment or chance in `supports`, `parse` and `emit`; the document is not touched."""
+
+    def run() -> tuple[str, ...]:
+        kept = project(document, translator.supports(options)).kept
+        emitted = translator.emit(kept, options)
+        translator.parse(emitted.source(), options)
+        return _texts(emitted)
+
+    before = document.model_dump_json()
+    first = run()  # loads modules and builds validators
+    with _watched() as touched:
+        second = run()
+    assert not touched, f"{translator.name} is not pure: it used {', '.join(dict.fromkeys(touched))}"
+    assert first == second, f"{translator.name} writes the same document in two ways"
+    assert document.model_dump_json() == before, f"{translator.name} changed the document that it was given"
+
+
+def hostile_strings(translator: AnyTranslator, options: Options, texts: Iterable[str]) -> None:
+    """8. Hostile texts stay texts: as names and as values they give a text of the same shape as plain ones, and read back."""
+    plain = _hostile("plain")
+    assert plain is not None
+    usual = project(plain, translator.supports(options))
+    wanted = _shapes(translator.emit(usual.kept, options))
+    for text in texts:
+        document = _hostile(text)
+        if document is None:
+            continue  # the model refuses it before any format sees it
+        projection = _kept(translator, options, document)
+        if len(projection.diagnostics) == len(usual.diagnostics):
+            seen = _shapes(translator.emit(projection.kept, options))
+            assert seen == wanted, f"{translator.name}: the text {text!r} becomes something else:\n{seen}\nand not\n{wanted}"
+        read_back(translator, options, document)
+
+
+LAWS: tuple[Callable[[AnyTranslator, Options, Document], None], ...] = (
+    read_back, second_pass, honest_loss, stray_key, decisions_kept, never_wider, purity,
+)  # fmt: skip
+"""Those that are asked of a document."""
+
+
+# What they share -------------------------------------------------------------------------------------------------------
+
+
+def _kept(translator: AnyTranslator, options: Options, document: Document) -> Projection:
+    return project(document, translator.supports(options))
+
+
+def _again(translator: AnyTranslator, options: Options, kept: Document) -> Document:
+    parsed = read(translator.emit(kept, options).source(), translator, options)
+    errors = [finding for finding in parsed.diagnostics if finding.severity is Severity.ERROR]
+    assert parsed.document is not None, f"{translator.name} cannot read what it wrote: {_said(errors)}"
+    assert not errors, f"{translator.name} finds errors in what it wrote: {_said(errors)}"
+    return parsed.document
+
+
+def _said(findings: Iterable[Diagnostic]) -> str:
+    return "; ".join(f"{finding.code} {finding.message}" for finding in findings)
+
+
+def _texts(emitted: Emitted) -> tuple[str, ...]:
+    return tuple(file.text for file in emitted.files())
+
+
+def _first_line(first: tuple[str, ...], second: tuple[str, ...]) -> str:
+    pairs = zip("".join(first).splitlines(), "".join(second).splitlines(), strict=False)
+    return next((f"{one!r} and then {two!r}" for one, two in pairs if one != two), "one is longer")
+
+
+def _difference(one: Document, other: Document) -> str:
+    """The first place where two documents differ, and what stands there."""
+
+    def first(a: object, b: object, path: tuple[str | int, ...]) -> str:
+        if isinstance(a, dict) and isinstance(b, dict):
+            for key in [*a, *(key for key in b if key not in a)]:
+                if a.get(key) != b.get(key):
+                    return first(a.get(key), b.get(key), (*path, str(key)))
+            return f"the order under {dotted(path)}: {list(a)} and then {list(b)}"
+        if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+            return next(first(x, y, (*path, at)) for at, (x, y) in enumerate(zip(a, b, strict=True)) if x != y)
+        return f"{dotted(path)} is {a!r} and then {b!r}"
+
+    plain = one.model_dump(mode="json", exclude_defaults=True), other.model_dump(mode="json", exclude_defaults=True)
+    return "nothing" if plain[0] == plain[1] else first(*plain, ())
+
+
+def _tables(one: Document, other: Document) -> tuple[Table, Table] | None:
+    try:
+        return Table.of(one), Table.of(other)
+    except UndecidedError:
+        return None  # templates: nobody knows yet what they decide
+
+
+def _same_decisions(one: Document, other: Document, claim: str, *, by_name: bool = True) -> None:
+    tables = _tables(one, other)
+    if tables is None:
+        return
+    for request, state in probes(one):
+        before, after = outcomes(tables[0], request, state), outcomes(tables[1], request, state)
+        wanted, seen = _shares(before, by_name), _shares(after, by_name)
+        assert wanted == seen, f"{claim}: {request} with {state} meets {wanted} and then {seen}"
+        for draw in draws(after):
+            assert decide(tables[1], request, state, draw) == after.at(draw), f"{claim}: `decide` and `outcomes` differ at the draw {draw}"
+
+
+def _shares(found: Outcomes, by_name: bool) -> dict[object, Fraction]:
+    shares: dict[object, Fraction] = {}
+    for effect, share in found.shares.items():
+        cookies = tuple(binding.cookie for binding in effect.set_cookies)
+        key: object = effect if by_name else (effect.status, len(effect.middlewares), effect.server, cookies)
+        shares[key] = shares.get(key, Fraction(0)) + share
+    return shares
+
+
+def _contents(document: Document, names: Iterable[str]) -> set[str]:
+    """Middlewares by what they do, since a target may give them other names."""
+    found = ((name, document.middlewares.get(name)) for name in names)
+    return {name if each is None else each.model_dump_json(exclude_defaults=True) for name, each in found}
+
+
+# Stray keys ------------------------------------------------------------------------------------------------------------
+
+
+def _mappings(tree: Tree, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(tree, dict):
+        yield path
+        for key, value in tree.items():
+            yield from _mappings(value, (*path, key))
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from _mappings(value, (*path, index))
+
+
+def _with_stray(tree: Tree, path: tuple[str | int, ...]) -> Tree:
+    if isinstance(tree, dict):
+        if not path:
+            return {**tree, STRAY: 1}
+        return {key: _with_stray(value, path[1:]) if key == path[0] else value for key, value in tree.items()}
+    assert isinstance(tree, list)
+    return [_with_stray(value, path[1:]) if index == path[0] else value for index, value in enumerate(tree)]
+
+
+# Purity ----------------------------------------------------------------------------------------------------------------
+
+_IMPURE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "pathlib.", "glob.", "urllib.", "http.", "ftplib.", "sqlite3.")
+_listening: list[list[str]] = []
+
+
+def _heard(event: str, _arguments: tuple[object, ...]) -> None:
+    if _listening and event.startswith(_IMPURE):
+        _listening[-1].append(event)
+
+
+@contextmanager
+def _watched() -> Iterator[list[str]]:
+    """Notes what is touched: by CPython's audit events, and by the clock, chance and environment, which have none."""
+    touched: list[str] = []
+    if _heard not in _installed:
+        sys.addaudithook(_heard)  # stays for the life of the process, and does nothing outside of here
+        _installed.append(_heard)
+
+    def noted(what: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **named: object) -> object:
+            touched.append(what)
+            return real(*given, **named)
+
+        return call
+
+    class Environment(dict[str, str]):
+        def __getitem__(self, key: str) -> str:
+            touched.append("os.environ")
+            return super().__getitem__(key)
+
+        def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
+            touched.append("os.environ")
+            return super().get(key, default)
+
+    with ExitStack() as patches:
+        for module, names in (
+            (time, ("time", "time_ns", "monotonic", "monotonic_ns", "localtime", "gmtime")),
+            (random, ("random", "randint", "choice", "shuffle", "getrandbits")),
+            (os, ("urandom", "getcwd", "getenv")),
+        ):
+            for name in names:
+                patches.enter_context(mock.patch.object(module, name, noted(f"{module.__name__}.{name}", getattr(module, name))))
+        patches.enter_context(mock.patch.object(os, "environ", Environment(os.environ)))
+        collecting = gc.isenabled()
+        gc.disable()  # finalisers of others would be heard too
+        _listening.append(touched)
+        try:
+            yield touched
+        finally:
+            _listening.pop()
+            if collecting:
+                gc.enable()
+
+
+_installed: list[Callable[[str, tuple[object, ...]], None]] = []
+
+
+# Hostile texts ---------------------------------------------------------------------------------------------------------
+
+
+def _hostile(text: str) -> Document | None:
+    """A document that says a text wherever a text may stand; None where the model refuses it."""
+    from pinfeather.model.build import build
+
+    tree: Tree = {
+        "pinfeather": "v1",
+        "routes": [
+            {
+                "name": text,
+                "hosts": ["a.example"],
+                "match": {"all": [{"header": {"name": "X-Text", "value": text}}, {"query": {"name": text, "value": text}}]},
+                "middlewares": [text],
+                "to": text,
+            }
+        ],
+        "services": {text: {"servers": [{"url": "http://10.0.0.1:80"}], "health_check": {"path": "/healthz", "hostname": text}}},
+        "middlewares": {text: {"headers": {"response": {"X-Text": text}, "request": {"X-Text": text}}}},
+    }
+    return build(tree)[0]
+
+
+def _shapes(emitted: Emitted) -> str:
+    """The kinds of value in what was written, without names and texts; of a text in no known language the number of its lines."""
+    shapes: list[object] = []
+    for file in emitted.files():
+        if file.language in ("yaml", "json"):
+            shapes += [_shape(reading.value) for reading in yaml.read(file.text, file.name, yaml.CORE)]
+        else:
+            shapes.append(len(file.text.splitlines()))
+    return json.dumps(shapes)
+
+
+def _shape(tree: Tree) -> object:
+    if isinstance(tree, dict):
+        return {str(number): _shape(value) for number, value in enumerate(tree.values())}
+    return [_shape(value) for value in tree] if isinstance(tree, list) else type(tree).__name__
