@@ -7,8 +7,8 @@ Core code speaks in paths (`("routes", 0, "sticky")`); a reader adds the span it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from pinfeather.model.codes import Code as Code
 
@@ -16,8 +16,7 @@ Path = tuple[str | int, ...]
 """Where a value stands in a document: keys and list indexes from the root."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of one input file. Lines and columns count from 1; the end is exclusive. Line 0: the file as a whole."""
 
     file: str
@@ -27,16 +26,14 @@ class Span:
     end_column: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace what `span` covers by `text`."""
 
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(NamedTuple):
     """A proposed repair: its title in the imperative, and the edits that make it (none: do it by hand)."""
 
     title: str
@@ -53,8 +50,7 @@ ALLOWABLE = ("loss.", "unread.", "lint.")
 """Families whose errors a user may allow; what cannot be read or is our bug cannot be allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One finding.
 
     `message` is one sentence that names the value; `instead` says what happens instead (losses) or what to do.
@@ -76,7 +72,7 @@ class Diagnostic:
 
     def at(self, span: Span | None) -> Diagnostic:
         """The same finding with a span, unless it has one."""
-        return self if self.span is not None or span is None else replace(self, span=span)
+        return self if self.span is not None or span is None else self._replace(span=span)
 
 
 def error(code: str, message: str, path: Path = (), *, instead: str = "", span: Span | None = None) -> Diagnostic:
@@ -94,8 +90,7 @@ def info(code: str, message: str, path: Path = (), *, instead: str = "", span: S
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What one run found, worst first, each finding once, in a stable order."""
 
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -116,14 +111,13 @@ class Report:
 
         def permitted(d: Diagnostic) -> Diagnostic:
             if d.severity is Severity.ERROR and any(rule.covers(d) for rule in rules):
-                return replace(d, severity=Severity.WARNING)
+                return d._replace(severity=Severity.WARNING)
             return d
 
         return Report.of(permitted(d) for d in self.diagnostics)
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(NamedTuple):
     """One permission: `CODE` or `CODE@path` (`loss.sticky.path@services.shop-v1.sticky`). `CODE` may end in `.*`."""
 
     code: str

@@ -87,7 +87,7 @@ def _loss(place: Place, support: Nothing) -> Diagnostic:
             f"carried.{row.feature}", Severity.WARNING, f"{_what(place)} is not carried along", place.path, support.instead or row.instead
         )
     instead = support.instead or row.instead or INSTEAD[row.take]
-    protects = row.take in (Take.DEMAND, Take.MIDDLEWARE) or row.feature is Feature.SERVICE_MIDDLEWARES
+    protects = row.take in (Take.DEMAND, Take.MIDDLEWARE) or row.feature in (Feature.SERVICE_MIDDLEWARES, Feature.TLS_OPTIONS_DEFINITION)
     return Diagnostic(
         f"loss.{row.feature}", Severity.ERROR, f"the target cannot say {_what(place)}", place.path, instead, security=protects
     )

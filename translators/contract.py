@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,32 +31,32 @@ class Options(BaseModel):
 O = TypeVar("O", bound=Options)  # noqa: E741 - an options class, as in the design
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+# Plain values are named tuples here and in `model/diagnostics.py`: a dataclass costs six times as much at each start.
+class File(NamedTuple):
     """One input: the name that messages use (a path, or `<stdin>`), and its bytes or text."""
 
     name: str
     text: str | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Everything that one `parse` reads: one file, or the files of one folder, in their order."""
 
     files: tuple[File, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What was read: the document (None where it could not be built), what there is to say, and where each value stood."""
 
     document: Document | None
     diagnostics: tuple[Diagnostic, ...] = ()
-    spans: Mapping[Path, Span] = field(default_factory=dict)
+    spans: Mapping[Path, Span] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class TextFile:
+class TextFile(NamedTuple):
     """A whole file of the target. `name` has no folder."""
 
     name: str
@@ -63,15 +64,13 @@ class TextFile:
     language: Literal["yaml", "toml", "json", "text"] = "yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class KubernetesObject:
+class KubernetesObject(NamedTuple):
     """An object to be applied as it stands."""
 
     tree: Tree
 
 
-@dataclass(frozen=True, slots=True)
-class KubernetesPatch:
+class KubernetesPatch(NamedTuple):
     """Named fields of an object that others own."""
 
     tree: Tree
@@ -80,8 +79,7 @@ class KubernetesPatch:
 Artifact = TextFile | KubernetesObject | KubernetesPatch
 
 
-@dataclass(frozen=True, slots=True)
-class Emitted:
+class Emitted(NamedTuple):
     """What was written, in the order in which it is to be applied."""
 
     artifacts: tuple[Artifact, ...]
@@ -101,15 +99,14 @@ class Emitted:
         return Source(tuple(File(part.name, part.text) for part in self.files()))
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The cookie value that the target uses, where it can be known.
 
     `variants` and `servers`: (service, child name or server key) -> value.
     """
 
-    variants: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    servers: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    variants: Mapping[tuple[str, str], str] = NOTHING
+    servers: Mapping[tuple[str, str], str] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def supports(options: TraefikFile) -> Mapping[Feature, Support]:
 
 def parse(source: Source, options: TraefikFile) -> Parsed:
     tree, spans, found = read_files(source.files, PROVIDER, options.version)
-    document, faults = build(tree)
+    document, faults = (None, ()) if tree is None else build(tree)
     return Parsed(document, (*found, *(fault.at(span_at(spans, fault.path)) for fault in faults)), spans)
 
 

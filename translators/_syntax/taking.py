@@ -209,6 +209,10 @@ class Taking:
         spot = self._take(key)
         return None if spot is None else spot[0]
 
+    def forget(self) -> None:
+        """Takes everything that is left, of something that another finding already speaks of as a whole."""
+        self._left.clear()
+
     # What is said about it.
 
     def error(self, code: str, message: str, key: str | None = None, *, instead: str = "") -> None:

@@ -52,7 +52,7 @@ class _Gathered:
 
 
 def read_files(files: Iterable[File], provider: str, version: tuple[int, int]) -> tuple[Tree, Spans, tuple[Diagnostic, ...]]:
-    """The document's tree, where its values stand, and what there is to say. Never raises for bad input."""
+    """The document's tree (None: no file could be read), where its values stand, and what there is to say."""
     gathered = _Gathered()
     for file in files:
         _gather(file, provider, version, gathered)
@@ -60,6 +60,8 @@ def read_files(files: Iterable[File], provider: str, version: tuple[int, int]) -
     for things in gathered.sections.values():
         for thing in things.values():
             thing.reader = replace(thing.reader, known=known)
+    if gathered.found and not gathered.roots:
+        return None, gathered.spans, tuple(gathered.found)
     tree = _document(gathered)
     left = [finding for root in gathered.roots for finding in root.finish()]
     return tree, gathered.spans, (*gathered.found, *left)
@@ -149,8 +151,7 @@ def _add(things: Iterable[tuple[str, Taking]], section: str, reader: Reader, gat
         if name not in names:
             names[name] = _Named(node, reader)
             continue
-        for key in node.value if isinstance(node.value, dict) else ():
-            node.tree(key)
+        node.forget()
         first = names[name].node.key_span
         said = f"{name!r} of {section} stands in {first.file}, line {first.line}, already: Traefik keeps one of them and drops the other"
         node.report(error(Code.NAME_CLASH, said, span=node.key_span, instead="give it another name, or take one out"))

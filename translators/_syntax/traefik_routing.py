@@ -136,7 +136,7 @@ def _inside(node: Taking, rule: str, offset: int, reader: Reader) -> Span:
     begin = lines[span.line - 1].find(rule, span.column - 1, span.end_column - 1)
     if begin < 0:
         return span
-    return replace(span, column=begin + offset + 1)
+    return span._replace(column=begin + offset + 1)
 
 
 # Routes ----------------------------------------------------------------------------------------------------------------
@@ -260,19 +260,24 @@ def say_assumed(routers: Sequence[Router]) -> None:
     for members in (*groups.values(), []):
         among = sorted({*members, *everywhere}, key=lambda index: -routers[index].priority)
         for place, first in enumerate(among):
-            for second in among[place + 1 :]:
-                a, b = routers[first], routers[second]
-                if first in said or a.priority == b.priority or not (a.assumed or b.assumed):
+            one = routers[first]
+            for second in among[place + 1 :] if first not in said else ():
+                other = routers[second]
+                if one.priority == other.priority or not (one.assumed or other.assumed):
                     continue
-                one, other = forms[first].name, forms[second].name
-                specific = all(ranks[one] < ranks[other] for ranks in places)
-                if specific or ("tls" in a.tree) != ("tls" in b.tree) or not overlap(forms[first], forms[second]):
+                specific = all(ranks[forms[first].name] < ranks[forms[second].name] for ranks in places)
+                if specific or ("tls" in one.tree) != ("tls" in other.tree) or not overlap(forms[first], forms[second]):
                     continue
                 said.add(first)
-                text = f"{a.name!r} comes before {b.name!r} by the length of a rule's text alone ({a.priority} before {b.priority})"
-                span = (a if a.assumed else b).node.span_of("rule")
-                instead = "give both a `priority`: these numbers are written from now on"
-                a.node.report(warning(Code.ASSUMED, text, instead=instead, span=span))
+                _by_length(one, other)
+                break
+
+
+def _by_length(one: Router, other: Router) -> None:
+    numbers = f"{one.priority} before {other.priority}"
+    text = f"{one.name!r} comes before {other.name!r} by the length of a rule's text alone ({numbers})"
+    span = (one if one.assumed else other).node.span_of("rule")
+    one.node.report(warning(Code.ASSUMED, text, instead="give both a `priority`: these numbers are written from now on", span=span))
 
 
 # Numbers ---------------------------------------------------------------------------------------------------------------

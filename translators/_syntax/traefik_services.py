@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pinfeather.model.canary import SplitEntry
-from pinfeather.model.diagnostics import Code, Path
+from pinfeather.model.diagnostics import Code, Path, info
 from pinfeather.model.services import LoadBalancer, Service, Split, TcpLoadBalancer, TcpService, TcpSplit
 from pinfeather.model.sticky import Sticky
 from pinfeather.translators._syntax.taking import Taking
@@ -46,10 +46,22 @@ def take_service(name: str, node: Taking, at: Path, reader: Reader) -> Tree:
     split: dict[str, Tree] = {"split": _entries(weighted, at, SPLIT_ENTRY, reader)}
     if (sticky := take_sticky(weighted, (*at, "sticky"), reader, name, split=True)) is not None:
         split["sticky"] = sticky
+        _say_new_values(weighted, split["split"], at, reader)
     if weighted.map("healthCheck", may_be_true=True) is not None:
         split["when_down"] = "redraw"
         reader.mark((*at, "when_down"), weighted, "healthCheck")
     return {**split, **own}
+
+
+def _say_new_values(node: Taking, entries: Tree, at: Path, reader: Reader) -> None:
+    """A variant's cookie value is made of the child's name as it is written: without the own provider it is another one."""
+    written = node.value.get("services") if isinstance(node.value, dict) else None
+    names = [entry.get("name") for entry in written if isinstance(entry, dict)] if isinstance(written, list) else []
+    kept = [entry.get("to") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    for name in names:
+        if isinstance(name, str) and name.endswith(f"@{reader.provider}") and name not in kept:
+            said = f"{name!r} is read as {name.rpartition('@')[0]!r}: written so, the value of its cookie changes once"
+            node.report(info(Code.ASSUMED, said, (*at, "split"), instead="clients are drawn anew once", span=node.span_of("services")))
 
 
 def _one_kind(node: Taking) -> tuple[Taking | None, Taking | None]:
@@ -57,6 +69,9 @@ def _one_kind(node: Taking) -> tuple[Taking | None, Taking | None]:
     given = [kind for kind, held in zip(_KINDS, found, strict=True) if held is not None]
     if len(given) == 1:
         return found[0], found[1]
+    for held in found:
+        if held is not None:
+            held.forget()
     said = "a service of two kinds" if given else "a service without a kind"
     if given or not node.left():
         node.error(Code.VALUE, f"{said}: Traefik disables what uses it", instead=f"give it one of {', '.join(_KINDS)}")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from pinfeather_lines import HEAD, TRANSLATOR, LinesOptions
 
-from pinfeather import FULL, Document, Feature, File, Parsed, Source, TextFile, When, build, precedence
+from pinfeather import FULL, Document, Feature, File, Parsed, Source, TextFile, Tree, When, build, precedence
 from pinfeather.testing import laws, strategies
 
 OPTIONS = [LinesOptions(), LinesOptions(align=True)]
@@ -107,7 +107,7 @@ def test_recognise(text: str | bytes, is_lines: bool) -> None:
 
 def test_two_services_of_the_same_servers_are_a_loss() -> None:
     """Lines have no names: what is read back would be one service."""
-    servers = {"servers": [{"url": "http://one"}]}
+    servers: Tree = {"servers": [{"url": "http://one"}]}
     made, problems = build({"pinfeather": "v1", "services": {"a": servers, "b": servers}, "routes": [{"name": "r", "to": "b"}]})
     assert made is not None, problems
     answer = TRANSLATOR.supports(LinesOptions())[Feature.SERVER_URL]
