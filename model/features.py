@@ -18,12 +18,12 @@ from pinfeather.model.middlewares import KINDS, Middleware
 from pinfeather.model.noun import Noun, Template, external
 from pinfeather.model.routes import Metadata, Route, TcpRoute, Tls
 from pinfeather.model.services import HealthCheck, LoadBalancer, Server, Split, TcpLoadBalancer, TcpServer, TcpSplit
-from pinfeather.model.sticky import Cookie
+from pinfeather.model.sticky import Cookie, refused_by_browsers
 from pinfeather.model.support import FULL, NONE, Derived, Full, Near, Nothing, Support, When
 
 __all__ = (
     "ALL_ROWS", "FULL", "NAMES", "NONE", "ROWS", "Derived", "Feature", "Full", "Near", "Nothing", "Place", "Row", "Support", "Take", "When",
-    "places", "walk",
+    "places", "refused_cookies", "walk",
 )  # fmt: skip
 
 
@@ -312,6 +312,14 @@ _ALONE = Row(Feature.SERVICE_ALONE, Noun, None, Take.SERVICE, "it is not written
 _TEMPLATE = Row(Feature.TEMPLATE, Noun, None, Take.REFERENCE, "give it a value with --bind 'EXPR=value'")
 ALL_ROWS = (*ROWS, _EXTERNAL, _TEMPLATE, _ALONE)
 _REFERENCES = {"to", "middlewares", "options", "servers_transport"}
+
+
+def refused_cookies(document: Document) -> Iterator[tuple[Path, Feature, str]]:
+    """Cookies that a loss has made one that no browser keeps: the path of their `sticky`, its feature, and why."""
+    for path, noun in walk(document):
+        if isinstance(noun, Cookie) and (why := refused_by_browsers(noun)) is not None:
+            balancer = path[0] == "services" and isinstance(document.services[str(path[1])], LoadBalancer)
+            yield path[:-1], Feature.STICKY_SERVER if balancer else Feature.STICKY_VARIANT, why
 
 
 def walk(document: Document) -> Iterator[tuple[Path, Noun]]:

@@ -10,7 +10,7 @@ from pinfeather.model.features import walk
 from pinfeather.model.match import Header
 from pinfeather.model.normal import lifted, precedence
 from pinfeather.model.noun import Template, external
-from pinfeather.model.project import overlap
+from pinfeather.model.overlap import overlap
 from pinfeather.model.routes import Route
 from pinfeather.model.services import LoadBalancer, Split
 from pinfeather.model.sticky import Cookie

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pinfeather.model.canary import SplitEntry
 from pinfeather.model.diagnostics import Allowed, Diagnostic, Path, Severity
 from pinfeather.model.document import Document, problems
-from pinfeather.model.features import Derived, Feature, Full, Near, Nothing, Place, Support, Take, When, places
-from pinfeather.model.match import PathMatch
+from pinfeather.model.features import Derived, Feature, Full, Near, Nothing, Place, Support, Take, When, places, refused_cookies
 from pinfeather.model.middlewares import Middleware
 from pinfeather.model.normal import Rung, lifted, precedence
 from pinfeather.model.noun import Noun
+from pinfeather.model.overlap import overlap, passes
 from pinfeather.model.rename import derive
+from pinfeather.model.reset import reset
 from pinfeather.model.routes import Route
 from pinfeather.model.services import LoadBalancer, Split, TcpSplit
 
@@ -58,7 +59,7 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
     cut = _Cut()
     found: list[Diagnostic] = []
     for place in places(document):
-        support = support_at(supports.get(place.row.feature, Nothing()), document, place.path)
+        support = _support(place, document, supports)
         if isinstance(support, Full):
             continue
         if isinstance(support, Near):
@@ -67,6 +68,7 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
         finding = _loss(place, support)
         found.append(finding)
         _take(cut, place, permitted=finding.security and any(rule.covers(finding) for rule in rules))
+    found += _refused(document, cut)
     _follow(document, cut)
     found += _guard(document, cut)
     found += _left_alone(document, cut, supports.get(Feature.SERVICE_ALONE, Nothing()))
@@ -78,6 +80,35 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
     found += renamed
     assert not list(problems(kept)), "what is left of a whole document is whole"
     return Projection(kept, tuple(found))
+
+
+def _refused(document: Document, cut: _Cut) -> list[Diagnostic]:
+    """`SameSite=None` whose `Secure` goes: no browser would keep the cookie, so the stickiness goes as a whole."""
+    if not any(path[-2:-1] == ("cookie",) for path in cut.fields):
+        return []
+    whole = reset(document, (), cut.fields)
+    assert isinstance(whole, Document)
+    refused = tuple(refused_cookies(whole))
+    cut.fields |= {path for path, _, _ in refused}
+    return [Diagnostic(f"loss.{feature}", Severity.ERROR, why, path, "each request is drawn anew") for path, feature, why in refused]
+
+
+_DEFINED = {
+    Feature.SERVERS_TRANSPORT: (Feature.TRANSPORT_DEFINITION, "servers_transports"),
+    Feature.TLS_OPTIONS: (Feature.TLS_OPTIONS_DEFINITION, "tls_options"),
+}
+"""What names something that is defined in the document, and where: who cannot say the definition cannot say the name."""
+
+
+def _support(place: Place, document: Document, supports: Mapping[Feature, Support]) -> Full | Near | Nothing:
+    support = support_at(supports.get(place.row.feature, Nothing()), document, place.path)
+    if place.row.feature in _DEFINED and not isinstance(support, Nothing):
+        definition, section = _DEFINED[place.row.feature]
+        name = getattr(place.noun, place.row.field or "")
+        if name != "default" and name in getattr(document, section):
+            defined = support_at(supports.get(definition, Nothing()), document, (section,))
+            return defined if isinstance(defined, Nothing) else support
+    return support
 
 
 def _loss(place: Place, support: Nothing) -> Diagnostic:
@@ -200,22 +231,22 @@ def _follow_splits(services: Mapping[str, Noun], gone: dict[str, Path], middlewa
 
 def _guard(document: Document, cut: _Cut) -> list[Diagnostic]:
     """Later routes that would serve the requests of one that goes, with less in their way, go too."""
-    if not cut.routes and not cut.canaries:
-        return _guard_tcp(document, cut)
-    found: list[Diagnostic] = []
     order = precedence(document)
     forms = tuple(lifted(route) for route in document.routes)
+    found = _guard_order(document, cut, order, forms)
+    if not cut.routes and not cut.canaries:
+        return found + _guard_tcp(document, cut)
     gone: list[tuple[int, frozenset[str]]] = []
     for rung in order:
         route = document.routes[rung.route]
-        passes = frozenset(route.middlewares)
+        sure = passes(document, rung, surely=True)
         if rung.route in cut.routes or (rung.canary is not None and (rung.route, rung.canary) in cut.canaries):
-            wanted = passes | _service_middlewares(document, route, rung)
+            wanted = passes(document, rung, surely=False)
             if wanted:
                 gone.append((rung.route, wanted))
             continue
         for index, wanted in gone:
-            if rung.route != index and not wanted <= passes and overlap(forms[index], forms[rung.route]):
+            if not wanted <= sure and overlap(forms[index], forms[rung.route]):
                 path: Path = ("routes", rung.route)
                 cut.routes.setdefault(rung.route, path)
                 found.append(
@@ -223,15 +254,40 @@ def _guard(document: Document, cut: _Cut) -> list[Diagnostic]:
                         f"loss.{Feature.PRIORITY}",
                         Severity.ERROR,
                         f"the route {route.name!r} would serve requests of {document.routes[index].name!r}, which is left out, "
-                        f"without {', '.join(sorted(wanted - passes))}",
+                        f"without {', '.join(sorted(wanted - sure))}",
                         path,
                         "it is left out as well",
                         security=True,
                     )
                 )
-                gone.append((rung.route, passes | wanted))
+                gone.append((rung.route, sure | wanted))
                 break
     return found + _guard_tcp(document, cut)
+
+
+def _guard_order(document: Document, cut: _Cut, order: tuple[Rung, ...], forms: tuple[Route, ...]) -> list[Diagnostic]:
+    """Without the priorities that go, a later route may come first: it goes too, if it has less in its way."""
+    lost = {path for path in cut.fields if path[-1] == "priority"}
+    if not lost:
+        return []
+    whole = reset(document, (), lost)
+    assert isinstance(whole, Document)
+    now = {rung: position for position, rung in enumerate(precedence(whole))}
+    wanted = {rung: passes(document, rung, surely=False) for rung in order}
+    sure = {rung: passes(document, rung, surely=True) for rung in order}
+    found: list[Diagnostic] = []
+    for position, first in enumerate(order):
+        for later in order[position + 1 :]:
+            if later.route == first.route or later.route in cut.routes or first.route in cut.routes or now[later] > now[first]:
+                continue
+            missing = wanted[first] - sure[later]
+            if missing and overlap(forms[first.route], forms[later.route]):
+                path: Path = ("routes", later.route)
+                cut.routes.setdefault(later.route, path)
+                name, other = document.routes[later.route].name, document.routes[first.route].name
+                said = f"without its priority the route {name!r} would come before {other!r}, without {', '.join(sorted(missing))}"
+                found.append(Diagnostic(f"loss.{Feature.PRIORITY}", Severity.ERROR, said, path, "it is left out as well", security=True))
+    return found
 
 
 def _guard_tcp(document: Document, cut: _Cut) -> list[Diagnostic]:
@@ -244,45 +300,6 @@ def _guard_tcp(document: Document, cut: _Cut) -> list[Diagnostic]:
             message = f"the TCP route {route.name!r} could serve connections of a route that is left out, without its middlewares"
             found.append(Diagnostic(f"loss.{Feature.TCP}", Severity.ERROR, message, path, "it is left out as well", security=True))
     return found
-
-
-def _service_middlewares(document: Document, route: Route, rung: Rung) -> frozenset[str]:
-    names = list(_own_targets(route)) if rung.canary is None else [route.canaries[rung.canary].to]
-    passed: set[str] = set()
-    while names:
-        service = document.services.get(names.pop())
-        if service is not None:
-            passed.update(service.middlewares)
-            names += [entry.to for entry in service.split] if isinstance(service, Split) else []
-    return frozenset(passed)
-
-
-def overlap(one: Route, other: Route) -> bool:
-    """Whether a request may hold for both lifted routes. Says no only where it is sure."""
-    if one.entry_points and other.entry_points and not set(one.entry_points) & set(other.entry_points):
-        return False
-    if one.hosts and other.hosts and not any(_same_host(a, b) for a in one.hosts for b in other.hosts):
-        return False
-    return not _apart(one.path, other.path)
-
-
-def _same_host(one: str, other: str) -> bool:
-    for wild, name in ((one, other), (other, one)):
-        if wild == "*" or wild == name:
-            return True
-        if wild.startswith("*.") and name.partition(".")[2] == wild[2:]:
-            return True
-    return False
-
-
-def _apart(one: PathMatch | None, other: PathMatch | None) -> bool:
-    if one is None or other is None or one.regex is not None or other.regex is not None:
-        return False
-    for first, second in ((one, other), (other, one)):
-        if first.exact is not None:
-            return second.exact != first.exact if second.exact is not None else not first.exact.startswith(second.prefix or "")
-    a, b = one.prefix or "", other.prefix or ""
-    return not a.startswith(b) and not b.startswith(a)
 
 
 def _left_alone(document: Document, cut: _Cut, support: Support) -> list[Diagnostic]:
@@ -320,8 +337,8 @@ def _entered(document: Document, gone: Container[str]) -> set[str]:
 
 
 def _without(document: Document, cut: _Cut) -> Document:
-    reset = _reset(document, (), cut.fields)
-    assert isinstance(reset, Document)
+    whole = reset(document, (), cut.fields)
+    assert isinstance(whole, Document)
     dropped = {name.partition(".")[2] for name in cut.unused if name.startswith("middlewares.")}
     tcp_dropped = {name.partition(".")[2] for name in cut.unused if name.startswith("tcp_middlewares.")}
     routes = tuple(
@@ -331,27 +348,27 @@ def _without(document: Document, cut: _Cut) -> Document:
                 "middlewares": tuple(name for name in route.middlewares if name not in dropped),
             }
         )
-        for index, route in enumerate(reset.routes)
+        for index, route in enumerate(whole.routes)
         if index not in cut.routes
     )
     tcp_routes = tuple(
         route.model_copy(update={"middlewares": tuple(name for name in route.middlewares if name not in tcp_dropped)})
-        for index, route in enumerate(reset.tcp_routes)
+        for index, route in enumerate(whole.tcp_routes)
         if index not in cut.tcp_routes
     )
     services = {
         name: service.model_copy(update={"middlewares": tuple(ref for ref in service.middlewares if ref not in dropped)})
-        for name, service in reset.services.items()
+        for name, service in whole.services.items()
         if name not in cut.services
     }
-    return reset.model_copy(
+    return whole.model_copy(
         update={
             "routes": routes,
             "tcp_routes": tcp_routes,
             "services": services,
-            "tcp_services": {name: service for name, service in reset.tcp_services.items() if name not in cut.tcp_services},
-            "middlewares": _middlewares(reset.middlewares, set(cut.middlewares) | dropped, dropped),
-            "tcp_middlewares": _middlewares(reset.tcp_middlewares, set(cut.tcp_middlewares) | tcp_dropped, tcp_dropped),
+            "tcp_services": {name: service for name, service in whole.tcp_services.items() if name not in cut.tcp_services},
+            "middlewares": _middlewares(whole.middlewares, set(cut.middlewares) | dropped, dropped),
+            "tcp_middlewares": _middlewares(whole.tcp_middlewares, set(cut.tcp_middlewares) | tcp_dropped, tcp_dropped),
         }
     )
 
@@ -366,23 +383,3 @@ def _middlewares(middlewares: Mapping[str, Middleware], gone: set[str], dropped:
             middleware = middleware.model_copy(update={"chain": middleware.chain.model_copy(update={"middlewares": rest})})
         kept[name] = middleware
     return kept
-
-
-def _reset(value: object, path: Path, fields: set[Path]) -> object:
-    """The same value with every field in `fields` back to its default. What holds none of them is the same object."""
-    if not fields or not any(wanted[: len(path)] == path for wanted in fields):
-        return value
-    if isinstance(value, Noun):
-        update: dict[str, object] = {}
-        for name, info in type(value).model_fields.items():
-            here = (*path, info.alias or name)
-            old = getattr(value, name)
-            new = info.get_default(call_default_factory=True) if here in fields else _reset(old, here, fields)
-            if new is not old:
-                update[name] = new
-        return value.model_copy(update=update) if update else value
-    if isinstance(value, tuple):
-        return tuple(_reset(item, (*path, index), fields) for index, item in enumerate(value))
-    if isinstance(value, dict):
-        return {key: _reset(item, (*path, key), fields) for key, item in value.items()}
-    return value

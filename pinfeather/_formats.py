@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import sys
+from functools import cache
+from itertools import pairwise
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
+
 from pinfeather._plugins import Found
 from pinfeather.model.codes import MEANINGS
 from pinfeather.model.document import Document
@@ -22,8 +32,9 @@ def page(translator: AnyTranslator) -> str:
     lines = [f"# `{translator.name}`", "", translator.doc.strip(), ""]
     if translator.options.model_fields:
         lines += ["## Options", "", "| option | default | meaning |", "|---|---|---|"]
+        said = meanings(translator.options)
         for name, field in translator.options.model_fields.items():
-            lines.append(f"| `--{name.replace('_', '-')}` | `{field.default}` | {field.description or ''} |")
+            lines.append(f"| `--{name.replace('_', '-')}` | `{field.default}` | {field.description or said.get(name, '')} |")
         lines.append("")
     supports = translator.supports(translator.options())
     lines += ["## What it can say", "", "| feature | said | note |", "|---|---|---|"]
@@ -43,10 +54,46 @@ def _words(support: Support) -> tuple[str, str]:
     return "no", support.instead
 
 
+def meanings(kind: type[BaseModel]) -> dict[str, str]:
+    """What the text under each field of a class says of it, on one line. Looked up here, so that no other start pays for it."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        found.update(_meanings(base.__module__).get(base.__name__, {}))
+    return {name: text for name, text in found.items() if name in kind.model_fields}
+
+
+@cache
+def _meanings(module: str) -> dict[str, dict[str, str]]:
+    """The same for every class of a module."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError, KeyError):
+        return {}  # a module without a file
+    found: dict[str, dict[str, str]] = {}
+    for definition in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for field, below in pairwise(definition.body):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found.setdefault(definition.name, {})[name] = " ".join(text.split())
+    return found
+
+
+class _Documented(GenerateJsonSchema):
+    """Each field with what its noun says of it."""
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        made = super().model_schema(schema)
+        kind = schema["cls"]
+        for name, text in meanings(kind).items():
+            key = kind.model_fields[name].alias or name
+            made["properties"][key]["description"] = text
+        return made
+
+
 def json_schema() -> dict[str, object]:
     """The JSON Schema of a canonical document."""
-    made: dict[str, object] = Document.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Pinfeather document", **made}
+    made: dict[str, object] = Document.model_json_schema(schema_generator=_Documented)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "Pinfeather document"}
 
 
 def codes_page() -> str:

@@ -40,11 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["proxy"]:
         return _proxy(words[1:])
     if not words or words[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
-        return 0
+        return _printed(HELP)
     if words[0] == "--version":
-        sys.stdout.write(f"pinfeather {VERSION}\n")
-        return 0
+        return _printed(f"pinfeather {VERSION}\n")
     from pinfeather._arguments import parsers
 
     parser, convert = parsers()
@@ -62,14 +60,20 @@ def console() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+    sys.exit(main())
+
+
+def _printed(text: str) -> int:
     try:
-        sys.exit(main())
-    finally:
-        try:
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except OSError:  # the help has nobody to go to
-            _mute()
+        if sys.stdout is not None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _mute()
+    except OSError as problem:
+        _mute()
+        return _failed(f"standard output: {(problem.strerror or str(problem)).lower()}", FILES)
+    return 0
 
 
 def _proxy(words: Sequence[str]) -> int:

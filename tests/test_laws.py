@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pinfeather._plugins import every
 from pinfeather.model.build import build
 from pinfeather.model.decide import Table, outcomes
 from pinfeather.model.document import Document
 from pinfeather.model.features import FULL, NONE, Feature
+from pinfeather.model.features import NAMES as FEATURE_NAMES
 from pinfeather.testing import laws, probes, strategies, traffic
 from pinfeather.translators import builtin, canonical
 from pinfeather.translators.contract import AnyTranslator, Emitted, Parsed, Source, TextFile
@@ -32,7 +34,7 @@ NAMES = tuple(every().translators)
 def test_law(law: Callable[[AnyTranslator, Any, Document], None], name: str) -> None:
     translator = every().translators[name]
 
-    @settings(LAW, max_examples=25 if law is laws.purity else 150)
+    @settings(LAW, max_examples=25 if law is laws.purity else 100)
     @given(strategies.documents() | traffic.documents())
     def holds(document: Document) -> None:
         law(translator, translator.options(), document)
@@ -67,6 +69,21 @@ def test_probes_arrive() -> None:
     look()
     assert seen["arrived"] > seen["asked"] / 2
     assert all(seen[what] > seen["asked"] / 50 for what in ("canary", "drawn", "nowhere", "down", "through")), seen
+
+
+@pytest.mark.parametrize("law", [laws.honest_loss, laws.never_wider], ids=lambda law: law.__name__)
+def test_formats_that_can_say_less(law: Callable[[AnyTranslator, Any, Document], None]) -> None:
+    """What `project` takes out, over formats that lack up to three features, whichever they are."""
+
+    @settings(LAW, max_examples=100)
+    @given(
+        traffic.documents() | strategies.documents(), st.sets(st.sampled_from(sorted(set(Feature) - FEATURE_NAMES)), min_size=1, max_size=3)
+    )
+    def holds(document: Document, missing: set[Feature]) -> None:
+        table = {**dict.fromkeys(Feature, FULL), **dict.fromkeys(missing, NONE)}
+        law(replace(GOOD, name="lacking", supports=lambda _options: table), OPTIONS, document)
+
+    holds()
 
 
 # Formats that break a law, each in one way -------------------------------------------------------------------------------
@@ -104,7 +121,7 @@ def _emitting(change: Callable[[Document], Document]) -> AnyTranslator:
 def _reading(change: Callable[[Document], Document]) -> AnyTranslator:
     def parse(source: Source, options: canonical.CanonicalOptions) -> Parsed:
         parsed = canonical.parse(source, options)
-        return replace(parsed, document=change(parsed.document) if parsed.document is not None else None)
+        return parsed._replace(document=change(parsed.document) if parsed.document is not None else None)
 
     return replace(GOOD, name="broken", parse=parse)
 
@@ -125,7 +142,7 @@ def _unspanned(source: Source, options: canonical.CanonicalOptions) -> Parsed:
     """Reads past every key that it does not know."""
     text = str(source.files[0].text)
     known = "".join(line for line in text.splitlines(keepends=True) if laws.STRAY not in line)
-    return canonical.parse(Source((replace(source.files[0], text=known),)), options)
+    return canonical.parse(Source((source.files[0]._replace(text=known),)), options)
 
 
 def _numbered() -> AnyTranslator:

@@ -22,7 +22,7 @@ from pinfeather.model.noun import Tree
 class Options(BaseModel):
     """What a format can be asked for. Command-line flags and stack configuration are made from the fields.
 
-    A field is a text, a bool or a Literal, and has a default and a description: `Field("3.7", description="...")`.
+    A field is a text, a bool or a Literal, has a default, and under it a text that says what it means.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)

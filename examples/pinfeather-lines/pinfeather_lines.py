@@ -186,9 +186,8 @@ def emit(document: Document, options: LinesOptions) -> Emitted:
 
 def recognise(file: File) -> bool:
     """Our own first line, or a first route that looks like one."""
-    text = file.text if isinstance(file.text, str) else file.text[:65536].decode("utf-8", "replace")
-    rest = (_COMMENT.sub("", line).strip() for line in text[:65536].split("\n"))
-    match = _LINE.fullmatch(next(filter(None, rest), ""))
+    text = (file.text if isinstance(file.text, str) else file.text[:65536].decode("utf-8", "replace"))[:65536]
+    match = _LINE.fullmatch(next(filter(None, (_COMMENT.sub("", line).strip() for line in text.split("\n"))), ""))
     return text.startswith(HEAD) or (match is not None and "://" in match["urls"])
 
 

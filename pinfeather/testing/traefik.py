@@ -186,7 +186,9 @@ class Traefik:
         self._generation += 1
         rule = f"Path(`/{_READY}{self._generation}`)"
         ready = {"http": {"routers": {f"{_READY}{self._generation}": {"rule": rule, "service": "noop@internal", "priority": 1 << 30}}}}
-        for name, text in {**files, f"{_READY}.yml": json.dumps(ready)}.items():
+        # Traefik reads a folder in the order of names, perhaps while it is being written: what is written last is read first,
+        # so that a new one of ours is never seen with an old one of the others.
+        for name, text in {**files, f"!{_READY}.yml": json.dumps(ready)}.items():
             temporary = self.dynamic / f".{name}.tmp"
             temporary.write_text(text, "utf-8")
             temporary.replace(self.dynamic / name)

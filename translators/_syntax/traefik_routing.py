@@ -15,7 +15,7 @@ from pinfeather.model.diagnostics import Code, Path, Span, error, warning
 from pinfeather.model.document import Document
 from pinfeather.model.match import Host, HostRegex, Match, PathIs, PathMatch, ServerNameIs, both, conjuncts, either, leaves
 from pinfeather.model.normal import Rung, alone, conditions, lift, lifted, precedence, tcp_lifted, tcp_precedence
-from pinfeather.model.project import overlap
+from pinfeather.model.overlap import overlap
 from pinfeather.model.routes import Observability, Route, TcpRoute, Tls
 from pinfeather.translators._syntax.rule import RuleError, parse_http, parse_tcp, print_http, print_tcp, rule_length, tcp_rule_length
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2

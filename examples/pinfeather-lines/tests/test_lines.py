@@ -31,7 +31,7 @@ def written(text: str, options: LinesOptions = OPTIONS[0]) -> list[str]:
 
 
 @pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(document=strategies.documents())
 def test_law(law: object, document: Document) -> None:
     assert callable(law)

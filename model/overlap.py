@@ -1,0 +1,58 @@
+"""Whether one request may hold for two routes, and which middlewares are in its way."""
+
+from __future__ import annotations
+
+from pinfeather.model.document import Document
+from pinfeather.model.match import PathMatch
+from pinfeather.model.normal import Rung
+from pinfeather.model.routes import Route
+from pinfeather.model.services import Split
+
+
+def overlap(one: Route, other: Route) -> bool:
+    """Whether a request may hold for both lifted routes. Says no only where it is sure."""
+    if one.entry_points and other.entry_points and not set(one.entry_points) & set(other.entry_points):
+        return False
+    if one.hosts and other.hosts and not any(_same_host(a, b) for a in one.hosts for b in other.hosts):
+        return False
+    return not _apart(one.path, other.path)
+
+
+def _same_host(one: str, other: str) -> bool:
+    for wild, name in ((one, other), (other, one)):
+        if wild == "*" or wild == name:
+            return True
+        if wild.startswith("*.") and name.partition(".")[2] == wild[2:]:
+            return True
+    return False
+
+
+def _apart(one: PathMatch | None, other: PathMatch | None) -> bool:
+    if one is None or other is None or one.regex is not None or other.regex is not None:
+        return False
+    for first, second in ((one, other), (other, one)):
+        if first.exact is not None:
+            return second.exact != first.exact if second.exact is not None else not first.exact.startswith(second.prefix or "")
+    a, b = one.prefix or "", other.prefix or ""
+    return not a.startswith(b) and not b.startswith(a)
+
+
+def passes(document: Document, rung: Rung, *, surely: bool) -> frozenset[str]:
+    """The middlewares on the way of a rung's requests: on every way (surely), or on any."""
+    route = document.routes[rung.route]
+    names = route.targets[len(route.canaries) :] if rung.canary is None else (route.canaries[rung.canary].to,)
+
+    def on_way(name: str) -> frozenset[str]:
+        service = document.services.get(name)
+        if service is None:
+            return frozenset()
+        below = [on_way(entry.to) for entry in service.split] if isinstance(service, Split) else []
+        return frozenset(service.middlewares) | _together(below, surely)
+
+    return frozenset(route.middlewares) | _together([on_way(name) for name in names], surely)
+
+
+def _together(sets: list[frozenset[str]], surely: bool) -> frozenset[str]:
+    if not sets:
+        return frozenset()
+    return sets[0].intersection(*sets[1:]) if surely else sets[0].union(*sets[1:])
