@@ -42,7 +42,7 @@ bench: setup-dev
 	@$(RUN) -m bench $(ARGS)
 
 accept: setup-dev
-	@$(RUN) -m pytest tests --accept-cases $(ARGS)
+	@$(RUN) -m pytest tests/test_cases.py tests/test_docs.py --accept-cases $(ARGS)
 
 lock: setup-dev
 	@$(RUN) tools/lock.py $(ARGS)

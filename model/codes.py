@@ -51,6 +51,7 @@ class Code(StrEnum):
     WEIGHT_ZERO = "lint.weight-zero"
     PRIORITY_TIE = "lint.priority-tie"
     NEVER_WINS = "lint.never-wins"
+    TLS_MIXED = "lint.tls-mixed"
     PLUGIN_LOAD = "plugin.load"
     PLUGIN_CLASH = "plugin.clash"
     PLUGIN_HOOK = "plugin.hook"
@@ -104,6 +105,7 @@ MEANINGS: dict[Code, tuple[str, str]] = {
     Code.WEIGHT_ZERO: ("A variant of weight 0 loses its clients at once.", "Say `weight_zero: keep` to let them stay."),
     Code.PRIORITY_TIE: ("Two routes of one priority may hold for one request; Traefik chooses at random.", "Give them two priorities."),
     Code.NEVER_WINS: ("A route asks for what an earlier one has taken already.", "Remove it, or let it ask for something else."),
+    Code.TLS_MIXED: ("A route without `tls` comes before one with it: unless the entry point speaks TLS, Traefik never asks the first about a TLS request, and its middlewares are passed by.", "Say `tls` on both, or give each entry points of its own."),
     Code.PLUGIN_LOAD: ("A plugin raised when it was loaded.", "Repair or remove the distribution that is named."),
     Code.PLUGIN_CLASH: ("Two plugins bring a format of one name.", "Rename one."),
     Code.PLUGIN_HOOK: ("A plugin's hook is misspelt, missing, or returns something else.", "The one hook is `pinfeather_translators()`."),

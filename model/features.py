@@ -7,8 +7,8 @@ losses and none can forget one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
+from typing import NamedTuple
 
 from pinfeather.model import match as m
 from pinfeather.model.canary import Canary, SplitEntry
@@ -141,8 +141,7 @@ class Take(Enum):
     REFERENCE = auto()  # the route, service or middleware that names it
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One place kind of a feature: a noun, the field (None: the noun itself), and whether it is in use there."""
 
     feature: Feature
@@ -154,8 +153,7 @@ class Row:
     carried: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A feature in use."""
 
     row: Row

@@ -23,6 +23,7 @@ from pinfeather.model.match import (
     conjuncts,
     either,
 )
+from pinfeather.model.noun import Template
 from pinfeather.model.routes import Metadata, Route, TcpRoute
 from pinfeather.model.services import LoadBalancer, Service, Split, TcpSplit
 
@@ -50,11 +51,16 @@ def _specificity(hosts: tuple[str, ...], match: tuple[Match, ...], paths: tuple[
     return host, kind, length, len(match)
 
 
+def _number(priority: int | Template | None) -> int:
+    """A template's number is not known: it stands where an unset priority stands, and nothing is decided by it."""
+    return 0 if priority is None or isinstance(priority, Template) else priority
+
+
 def _rank(route: Route, canary: Canary | None) -> tuple[int, tuple[int, int, int, int]]:
     lifted = lift(both((*conditions(route), *((canary.when,) if canary is not None else ()))))
     priority = canary.priority if canary is not None else route.priority
     paths = (PathIs.model_construct(path=lifted.path),) if lifted.path is not None else ()
-    return int(priority or 0), _specificity(lifted.hosts, conjuncts(lifted.match), paths)
+    return _number(priority), _specificity(lifted.hosts, conjuncts(lifted.match), paths)
 
 
 def precedence(document: Document) -> tuple[Rung, ...]:
@@ -175,7 +181,12 @@ def normal(document: Document) -> Document:
     servers of a service: their order decides nothing, and where each is an object of its own nobody keeps it.
     """
     order = precedence(document)
-    numbers = {rung: len(order) - position for position, rung in enumerate(order)}
+    numbers: dict[Rung, int | Template] = {rung: len(order) - position for position, rung in enumerate(order)}
+    for rung in order:
+        route = document.routes[rung.route]
+        given = route.priority if rung.canary is None else route.canaries[rung.canary].priority
+        if isinstance(given, Template):
+            numbers[rung] = given
     used = uses(document)
     inlined: set[str] = set()
     tcp_routes, tcp_inlined = _normal_tcp(document)
@@ -239,7 +250,7 @@ def _inline(route: Route, document: Document, used: Counter[str], inlined: set[s
                 "weight_zero": service.weight_zero,
             }
         )
-    if len(route.split) == 1 and route.sticky is None:
+    if len(route.split) == 1 and route.sticky is None and route.when_down == "fail":
         route = route.model_copy(update={"to": route.split[0].to, "split": ()})
     if not route.split:
         route = route.model_copy(update={"weight_zero": "drop", "when_down": "fail"})
@@ -272,7 +283,7 @@ def tcp_precedence(routes: tuple[TcpRoute, ...]) -> tuple[int, ...]:
         kind = 1 if any(isinstance(part, ServerNameRegex) for part in parts) else 0
         if route.sni:
             kind = 2 if any(name.startswith("*") for name in route.sni) else 3
-        return -int(route.priority or 0), -kind, -len(parts), index
+        return -_number(route.priority), -kind, -len(parts), index
 
     return tuple(sorted(range(len(routes)), key=rank))
 

@@ -7,7 +7,7 @@ point takes its route, and with it every later route that would then serve the s
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pinfeather.model.canary import SplitEntry
 from pinfeather.model.diagnostics import Allowed, Diagnostic, Path, Severity
@@ -23,27 +23,26 @@ from pinfeather.model.routes import Route
 from pinfeather.model.services import LoadBalancer, Split, TcpSplit
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(NamedTuple):
     """What is left, and what was said about the rest."""
 
     kept: Document
     diagnostics: tuple[Diagnostic, ...]
 
 
-@dataclass(slots=True)
 class _Cut:
     """What is to be taken out, by its place in the document as it was; for each, the path of the loss that asked for it."""
 
-    fields: set[Path] = field(default_factory=set)
-    canaries: dict[tuple[int, int], Path] = field(default_factory=dict)
-    routes: dict[int, Path] = field(default_factory=dict)
-    tcp_routes: dict[int, Path] = field(default_factory=dict)
-    services: dict[str, Path] = field(default_factory=dict)
-    tcp_services: dict[str, Path] = field(default_factory=dict)
-    middlewares: dict[str, Path] = field(default_factory=dict)
-    tcp_middlewares: dict[str, Path] = field(default_factory=dict)
-    unused: set[str] = field(default_factory=set)  # services and middlewares that go while their routes stay, by dotted section
+    def __init__(self) -> None:
+        self.fields: set[Path] = set()
+        self.canaries: dict[tuple[int, int], Path] = {}
+        self.routes: dict[int, Path] = {}
+        self.tcp_routes: dict[int, Path] = {}
+        self.services: dict[str, Path] = {}
+        self.tcp_services: dict[str, Path] = {}
+        self.middlewares: dict[str, Path] = {}
+        self.tcp_middlewares: dict[str, Path] = {}
+        self.unused: set[str] = set()  # services and middlewares that go while their routes stay, by dotted section
 
 
 def support_at(support: Support, document: Document, path: Path) -> Full | Near | Nothing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
@@ -14,22 +15,19 @@ class Full:
     """The format says it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(NamedTuple):
     """The format says it, and behaves a little differently: one sentence."""
 
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(NamedTuple):
     """The format has no word for it. `instead`: what happens, where the table's own sentence does not fit."""
 
     instead: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class When:
+class When(NamedTuple):
     """It depends on the place: `check(document, path)` answers with one of the other three."""
 
     check: Callable[[Document, Path], Full | Near | Nothing]
@@ -37,8 +35,7 @@ class When:
     """For the support table."""
 
 
-@dataclass(frozen=True, slots=True)
-class Derived:
+class Derived(NamedTuple):
     """Of `features.NAMES` only: the target makes the name itself; `project` renames before `emit`, so that both know the same one.
 
     `rule(document, path)` is that name, the path being that of the route, canary, service or middleware. Where two get the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -11,17 +11,16 @@ from pinfeather.model.diagnostics import Allowed, Code, Diagnostic, Path, Report
 from pinfeather.model.document import Document
 from pinfeather.model.normal import normal
 from pinfeather.model.project import project
-from pinfeather.translators.contract import AnyTranslator, Artifact, Emitted, File, Options, Parsed, Source
+from pinfeather.translators.contract import NOTHING, AnyTranslator, Artifact, Emitted, File, Options, Parsed, Source
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(NamedTuple):
     """The artifacts (empty where the conversion is refused), the document that they say, and everything there is to say."""
 
     artifacts: tuple[Artifact, ...]
     document: Document | None
     report: Report
-    spans: Mapping[Path, Span] = field(default_factory=dict)
+    spans: Mapping[Path, Span] = NOTHING
 
     @property
     def refused(self) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinfeather.model.diagnostics import Code, Diagnostic, error, nearest
 from pinfeather.translators import builtin
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Every translator by name, who brought it, and what went wrong on the way."""
 
     translators: dict[str, AnyTranslator]

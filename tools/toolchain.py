@@ -133,7 +133,8 @@ def executable(name: str, environment: Mapping[str, str]) -> Path | None:
 def _executables(name: str, environment: Mapping[str, str]) -> Iterator[Path]:
     for folder in environment.get("PATH", os.defpath).split(os.pathsep):
         path = Path(folder) / name
-        if path.is_absolute() and path.is_file() and os.access(path, os.X_OK):
+        # Not `is_file`: it raises where a folder of PATH may not be entered.
+        if path.is_absolute() and os.access(path, os.X_OK) and path.is_file():
             yield path
 
 

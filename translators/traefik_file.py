@@ -33,8 +33,8 @@ from pinfeather.model.document import Document
 from pinfeather.model.features import FULL, Feature, Nothing, Support, When
 from pinfeather.model.routes import Route, TcpRoute
 from pinfeather.model.services import LoadBalancer, Split
-from pinfeather.translators._syntax import toml, yaml
 from pinfeather.translators._syntax import traefik_supports as says
+from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.go_template import escape_actions
 from pinfeather.translators._syntax.traefik_middlewares import put_middleware
 from pinfeather.translators._syntax.traefik_nouns import TLS_OPTIONS, put
@@ -143,6 +143,8 @@ def recognise(file: File) -> bool:
 def emit(document: Document, options: TraefikFile) -> Emitted:
     tree = file_tree(document)
     if options.syntax == "toml":
+        from pinfeather.translators._syntax import toml
+
         written = toml.emit(tree, header="" if tree else "no routes")  # a file without a byte would be taken for a mistake
         return Emitted((TextFile("pinfeather.toml", escape_actions(written), "toml"),))
     return Emitted((TextFile("pinfeather.yml", escape_actions(yaml.emit(tree)), "yaml"),))
@@ -155,7 +157,7 @@ def file_tree(document: Document) -> dict[str, Tree]:
     services: dict[str, Tree] = {name: put_service(service) for name, service in document.services.items()}
     for route in document.routes:
         if route.split:
-            noun = Split(split=route.split, sticky=route.sticky, when_down=route.when_down)
+            noun = Split.model_construct(split=route.split, sticky=route.sticky, when_down=route.when_down)
             services[inline[route.name]] = put_service(noun)
     tcp_services: dict[str, Tree] = {name: put_tcp_service(service) for name, service in document.tcp_services.items()}
     for tcp in document.tcp_routes:

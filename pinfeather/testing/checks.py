@@ -46,10 +46,10 @@ def checks(sheet: Sheet, translators: Translators) -> Iterator[Check]:
             yield Check(f"{section.name}-golden", lambda s=section, t=translator: _golden(sheet, s, t))  # type: ignore[misc]
             yield Check(f"{section.name}-read-back", lambda s=section, t=translator: _read_back(sheet, s, t))  # type: ignore[misc]
             yield Check(f"{section.name}-losses", lambda s=section, t=translator: _losses(sheet, s, t))  # type: ignore[misc]
-    for section_in in sheet.inputs:
+    for number, section_in in enumerate(sheet.inputs, 1):
         if section_in.name in translators:
             translator = translators[section_in.name]
-            yield Check(f"{section_in.name}-input", lambda s=section_in, t=translator: _input(sheet, s, t))  # type: ignore[misc]
+            yield Check(f"{section_in.name}-input-{number}", lambda s=section_in, t=translator: _input(sheet, s, t))  # type: ignore[misc]
     if sheet.rows:
         table = Table.of(subject(sheet, translators))
         for number, row in enumerate(sheet.rows, 1):

@@ -116,3 +116,12 @@ def test_a_canary_is_the_route_it_means() -> None:
     one, other = (normal(Document.model_validate(tree)) for tree in (with_canary, as_routes))
     assert one == other
     assert normal(one) == one
+
+
+def test_a_template_for_a_priority_stays_itself() -> None:
+    template = {"template": "{{ .Values.priority }}"}
+    tree = document(routes=[route(priority=template), route(name="other", priority=2)], services={"s": SERVICE})
+    made = Document.model_validate(tree)
+    assert [each.name for each in normal(made).routes] == ["other", "r"]
+    assert normal(made).routes[1].priority == made.routes[0].priority
+    assert normal(made) != normal(Document.model_validate(document(routes=[route(), route(name="other", priority=2)], services={"s": SERVICE})))

@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pinfeather.model.build import build
+from pinfeather.model.codes import Code
 from pinfeather.model.decide import Request, State, Table, normal_path, outcomes
 from pinfeather.model.document import Document
+from pinfeather.model.features import Feature, Nothing
+from pinfeather.model.lint import lint
 from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
 from pinfeather.proxy.wire import HeadReader, Refused, parse_request
@@ -540,6 +545,9 @@ def test_every_trick_on_every_door(pair: Pair) -> None:
             for trick in TRICKS:
                 probe = _tricked(Probe(host, path), [trick])
                 found += [f"{name}, {trick}: {wrong}" for wrong in ways_round(pair.servers, port, probe, core.reaches)]
+                known = sent(probe)
+                if known is not None and core.reaches(known) and not pair.servers.hits:
+                    found.append(f"{name}, {trick}: {probe.raw!r} reaches nobody; allowed: {core.reaches(known)}")
     assert not found, "\n".join(found)
 
 
@@ -579,6 +587,29 @@ def test_the_doors_open_to_those_who_may_pass(pair: Pair) -> None:
 
 def password_of(path: str) -> str:
     return "v:secret" if path.startswith("/admin/in") else "u:password"
+
+
+def over_tls(port: int, probe: Probe) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        with context.wrap_socket(connection, server_hostname=probe.host) as stream:
+            stream.sendall(probe.raw)
+            with stream.makefile("rb") as answer:
+                return answer.read()
+
+
+@pytest.mark.parametrize(("tls", "status"), [(True, 401), (False, 200)], ids=["tls-on-both", "tls-on-one"])
+def test_a_route_without_tls_is_no_door_to_those_who_speak_it(pair: Pair, tls: bool, status: int) -> None:
+    """Traefik asks only routers with `tls` about a TLS request. What that lets past is a finding of `lint`."""
+    admin: dict[str, Tree] = {"name": "admin", "path": {"prefix": "/admin"}, "middlewares": ["sha"], "to": "s"}
+    routes: list[Tree] = [{**admin, "tls": {}} if tls else admin, {"name": "site", "tls": {}, "to": "s"}]
+    document = placed(pair.servers, {**NOTHING, "routes": routes, "services": {"s": {}}, "middlewares": MIDDLEWARES})
+    pair.traefik.write({FILE: written("traefik-file", document)})
+    answer = over_tls(pair.traefik.port("web"), Probe("a.test", "/admin"))
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    assert [finding.path for finding in lint(document) if finding.code == Code.TLS_MIXED] == ([] if tls else [("routes", 0)])
 
 
 FOUND = settings(max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -62,19 +61,16 @@ def _go_number(text: str) -> Scalar:
     return _float(plain) if _FLOAT.fullmatch(plain) else text
 
 
-@dataclass(frozen=True, slots=True)
 class Resolver:
     """One program's reading of plain scalars. `merge`: whether its mappings know the key `<<`."""
 
-    name: str
-    words: Mapping[str, Scalar]
-    number: Callable[[str], Scalar]
-    merge: bool
-    first: frozenset[str] = field(init=False)
-    """What a plain scalar that is not a text can begin with: all others need no look at the tables."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "first", frozenset(word[:1] for word in self.words) | set("+-.0123456789"))
+    def __init__(self, name: str, words: Mapping[str, Scalar], number: Callable[[str], Scalar], *, merge: bool) -> None:
+        self.name = name
+        self.words = words
+        self.number = number
+        self.merge = merge
+        self.first = frozenset(word[:1] for word in words) | set("+-.0123456789")
+        """What a plain scalar that is not a text can begin with: all others need no look at the tables."""
 
     def __call__(self, text: str, digits: int = 18) -> Scalar:
         """The value of a plain scalar. Raises `OutOfRangeError` for whole numbers of more than `digits` digits."""

@@ -8,7 +8,7 @@ value is decided by `cookie_regex_fits`; everything else must stay a condition o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pinfeather.model.noun import TOKEN
 
@@ -46,8 +46,7 @@ def unquote_meta(pattern: str) -> str | None:
     return "".join(out)
 
 
-@dataclass(frozen=True, slots=True)
-class CookiePattern:
+class CookiePattern(NamedTuple):
     """A cookie condition as texts: exactly one of `value` and `regex`."""
 
     name: str

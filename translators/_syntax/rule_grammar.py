@@ -8,8 +8,7 @@ could end one, so a new line is legal after an operator, an opening parenthesis 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pinfeather.translators._syntax.go_text import LiteralError, unquote_go
 
@@ -32,26 +31,22 @@ class RuleError(Exception):
         self.instead = instead
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     text: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     name: str
     arguments: tuple[Argument, ...]
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Negation:
+class Negation(NamedTuple):
     inner: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Junction:
+class Junction(NamedTuple):
     every: bool  # `&&`; else `||`
     parts: tuple[Node, ...]
 
@@ -59,8 +54,7 @@ class Junction:
 Node: TypeAlias = "Call | Negation | Junction"
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str  # name, text, newline, end, or the operator itself
     text: str
     offset: int

@@ -8,16 +8,14 @@ in every dialect that is read this way (Kubernetes prunes it, paerser 0.2.2 skip
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Severity, Span, dotted, error, info, nearest
 from pinfeather.translators._syntax import paerser
 from pinfeather.translators._syntax.tree import Mark, Reading, Tree, elements, entries, kind
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(NamedTuple):
     """How a dialect reads its keys and scalars. The defaults: to the letter, and every kind as it is written."""
 
     fold_case: bool = False  # keys of the dialect's own are found in any case (Go's strings.EqualFold); names never are
@@ -30,13 +28,12 @@ TRAEFIK_FILE = Manner(fold_case=True, go_scalars=True)
 TRAEFIK_LABELS = Manner(fold_case=True, go_scalars=True, split_lists=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Book:
+class _Book(NamedTuple):
     """What all nodes of one document share."""
 
     reading: Reading
     manner: Manner
-    found: list[Diagnostic] = field(default_factory=list)
+    found: list[Diagnostic]
 
 
 _Findings: TypeAlias = list[Diagnostic]  # inside the class below `list` is the method
@@ -65,7 +62,7 @@ class Taking:
     @classmethod
     def of(cls, reading: Reading, manner: Manner = STRICT) -> Taking:
         """The root of a document. One that is no mapping is reported, and then has no keys."""
-        root = cls(_Book(reading, manner), reading.value, reading.mark, reading.mark, ())
+        root = cls(_Book(reading, manner, []), reading.value, reading.mark, reading.mark, ())
         if not isinstance(reading.value, dict) and not reading.broken:
             root._wrong(reading.value, "a mapping", (), reading.mark)
         return root

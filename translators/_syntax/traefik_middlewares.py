@@ -6,7 +6,7 @@ noun has no field for is carried whole, so that nothing of it is lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Path, error
 from pinfeather.model.middlewares import Middleware, Other
@@ -26,8 +26,7 @@ from pinfeather.translators._syntax.traefik_nouns import (
 from pinfeather.translators._syntax.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
+class Spelling(NamedTuple):
     """One typed kind: the field of `Middleware`, Traefik's key, and the keys below it."""
 
     field: str

@@ -7,14 +7,15 @@ out of a `Taking` into the plain tree of a noun, `put` writes them from the noun
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from hashlib import sha1
+from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Severity, Span, info, warning
 from pinfeather.model.noun import TOKEN, Noun
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators.contract import NOTHING
 
 Spans = dict[Path, Span]
 
@@ -30,8 +31,7 @@ class Kind(Enum):
     TEXT_MAP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One row: the field of the noun, and Traefik's key for it."""
 
     field: str
@@ -47,16 +47,15 @@ class Key:
     """Of a reference: where the named thing is defined (`http.middlewares`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """What the reading of one file, container or object has to know, and where it writes down what stood where."""
 
     provider: str
     version: tuple[int, int]
-    text: str = field(default="", repr=False)
-    known: Mapping[str, Collection[str]] = field(default_factory=dict)
+    spans: Spans
+    text: str = ""
+    known: Mapping[str, Collection[str]] = NOTHING
     """The names that this run defines, by section."""
-    spans: Spans = field(default_factory=dict)
 
     def local(self, reference: str, section: str) -> str:
         """A reference without its provider, if that is the own one and the thing is in this run."""

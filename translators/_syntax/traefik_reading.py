@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error
-from pinfeather.translators._syntax import toml, yaml
+from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.decoding import decode, position
 from pinfeather.translators._syntax.go_template import first_action, unescape_actions
 from pinfeather.translators._syntax.taking import TRAEFIK_FILE, Taking
@@ -30,22 +30,21 @@ _ALONE = frozenset(
 _TOML = re.compile(r"^[ \t]*(?:\[\[?[\w\".-]|[\w.-]+[ \t]*=)", re.MULTILINE)
 
 
-@dataclass(slots=True)
-class _Named:
+class _Named(NamedTuple):
     """One thing of a section, and the reader of its file."""
 
     node: Taking
     reader: Reader
 
 
-@dataclass(slots=True)
 class _Gathered:
     """Everything that stands in the files, by section and name."""
 
-    sections: dict[str, dict[str, _Named]] = field(default_factory=dict)
-    roots: list[Taking] = field(default_factory=list)
-    found: list[Diagnostic] = field(default_factory=list)
-    spans: Spans = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.sections: dict[str, dict[str, _Named]] = {}
+        self.roots: list[Taking] = []
+        self.found: list[Diagnostic] = []
+        self.spans: Spans = {}
 
     def of(self, section: str) -> dict[str, _Named]:
         return self.sections.setdefault(section, {})
@@ -58,8 +57,8 @@ def read_files(files: Iterable[File], provider: str, version: tuple[int, int]) -
         _gather(file, provider, version, gathered)
     known = {section: tuple(things) for section, things in gathered.sections.items()}
     for things in gathered.sections.values():
-        for thing in things.values():
-            thing.reader = replace(thing.reader, known=known)
+        for name, thing in things.items():
+            things[name] = thing._replace(reader=thing.reader._replace(known=known))
     if gathered.found and not gathered.roots:
         return None, gathered.spans, tuple(gathered.found)
     tree = _document(gathered)
@@ -93,12 +92,14 @@ def _gather(file: File, provider: str, version: tuple[int, int], gathered: _Gath
     gathered.found += _standalone(reading)
     root = Taking.of(reading, TRAEFIK_FILE)
     gathered.roots.append(root)
-    _sections(root, Reader(provider, version, text=text, spans=gathered.spans), gathered)
+    _sections(root, Reader(provider, version, gathered.spans, text), gathered)
 
 
 def _read(text: str, name: str, found: list[Diagnostic]) -> Reading | None:
     """The one document of a file. Traefik reads a file of comments as an empty one, and of a YAML stream the first."""
     if name.lower().endswith(".toml") or (not name.lower().endswith((".yml", ".yaml")) and _is_toml(text)):
+        from pinfeather.translators._syntax import toml  # few files are
+
         readings = [toml.read(text, name)]
     else:
         readings = yaml.read(text, name, yaml.GO_YAML_V3)

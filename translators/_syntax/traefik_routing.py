@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Path, Span, error, warning
 from pinfeather.model.document import Document
@@ -26,7 +26,7 @@ from pinfeather.translators._syntax.tree import Tree
 _HIGHEST = 2**63 - 1 - 1000
 """What Traefik keeps for itself begins above (pkg/server/router/router.go)."""
 _NOWHERE = "nowhere@elsewhere"
-_EVERYTHING = PathIs(path=PathMatch(prefix="/"))
+_EVERYTHING = PathIs.model_construct(path=PathMatch.model_construct(prefix="/"))
 """Holds for every request: Traefik wants a rule that says something."""
 
 
@@ -37,8 +37,7 @@ def _keys(side: str) -> tuple[Key, ...]:
     )
 
 
-@dataclass(slots=True)
-class Router:
+class Router(NamedTuple):
     """One router as it was read. `tree` has the fields of a route that a canary shares with it; spans count from the router."""
 
     name: str
@@ -48,14 +47,14 @@ class Router:
     assumed: bool
     tree: dict[str, Tree]
     node: Taking
-    spans: Spans = field(default_factory=dict)
+    spans: Spans
 
 
 def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router | None:
     """One router, or None where none can be made of it; the reason was reported."""
     side = "tcp" if tcp else "http"
     spans: Spans = {(): node.span, ("name",): node.key_span}
-    own = replace(reader, spans=spans)
+    own = reader._replace(spans=spans)
     tree = take(node, _keys(side), (), own)
     if (tls := _take_tls(node, own, tcp=tcp)) is not None:
         tree["tls"] = tls
@@ -171,7 +170,7 @@ def routes_of(routers: Sequence[Router], section: str, spans: Spans, *, lift: bo
 def _conditions(match: Match, *, tcp: bool) -> dict[str, Tree]:
     """A match as the fields of a route: its hosts and path, or its server names, and what is left."""
     if tcp:
-        route = tcp_lifted(TcpRoute(name="r", match=match, to=_NOWHERE))
+        route = tcp_lifted(TcpRoute.model_construct(name="r", match=match, to=_NOWHERE))
         parts: dict[str, Tree] = {"sni": list(route.sni)}
         rest = route.match
     else:
@@ -237,7 +236,7 @@ def _when(router: Router, base: Router) -> Match | None:
 def _bare(router: Router) -> Route:
     points = router.tree.get("entry_points")
     names = tuple(str(point) for point in points) if isinstance(points, list) else ()
-    return Route(name=router.name, match=router.match, to=_NOWHERE).model_copy(update={"entry_points": names})
+    return Route.model_construct(name=router.name, match=router.match, to=_NOWHERE, entry_points=names)
 
 
 def say_assumed(routers: Sequence[Router]) -> None:
@@ -357,8 +356,8 @@ def put_tcp_routers(document: Document, splits: Mapping[str, str]) -> dict[str, 
 
 def tcp_rule(route: TcpRoute) -> str:
     form = tcp_lifted(route)
-    names = (either(tuple(ServerNameIs(sni=name) for name in form.sni)),) if form.sni else ()
-    return print_tcp(both((*names, *conjuncts(form.match))) or ServerNameIs(sni="*"))
+    names = (either(tuple(ServerNameIs.model_construct(sni=name) for name in form.sni)),) if form.sni else ()
+    return print_tcp(both((*names, *conjuncts(form.match))) or ServerNameIs.model_construct(sni="*"))
 
 
 def _put_shell(route: Route | TcpRoute) -> dict[str, Tree]:

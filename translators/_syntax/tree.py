@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pinfeather.model.diagnostics import Diagnostic, Path, Severity, Span
 
@@ -23,8 +23,7 @@ because one is made for every scalar of a file."""
 NOWHERE: Mark = (0, 0, 0, 0, ())
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one input may cost. All but `stream_bytes` and `documents` count for one YAML document, or one TOML file."""
 
     document_bytes: int = 1 << 20
