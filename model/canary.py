@@ -1,7 +1,5 @@
 """Who goes to another version: canaries by condition, splits by weight."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pinfeather.model.match import Match

@@ -1,9 +1,7 @@
 """The root of everything that can be said: `Document` and its cross references. Its order and its form: `normal.py`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -60,7 +58,7 @@ class Document(Noun):
     """How servers are spoken to, carried to the letter between Traefik's surfaces."""
 
     @model_validator(mode="after")
-    def _whole(self) -> Document:
+    def _whole(self) -> Self:
         if found := list(problems(self)):
             raise refuse("document", "; ".join(f"{dotted(d.path)}: {d.message}" for d in found[:5]), problems=tuple(found))
         return self

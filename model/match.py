@@ -6,14 +6,12 @@ port; `*.example.com` stands for one label, `*` for every host. A cookie conditi
 `Cookie` header does; its value is compared byte for byte, quotes kept.
 """
 
-from __future__ import annotations
-
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from pinfeather.model.noun import Many, Noun, OrTemplate, Regex, Template, Text, Token, refuse
+from pinfeather.model.noun import Many, Noun, OrTemplate, Regex, Template, Text, Token, printable, refuse, token
 
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:[]")
 
@@ -41,7 +39,7 @@ def _sni(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    if not text.startswith("/"):
+    if not printable(text).startswith("/"):
         raise refuse("value", f"the path {text!r} must begin with '/'")
     return text
 
@@ -54,14 +52,14 @@ def _network(text: str) -> str:
 
 
 def _method(text: str) -> str:
-    return text.upper()
+    return token(text).upper()
 
 
-HostName = Annotated[str, AfterValidator(_host), OrTemplate]
-ServerName = Annotated[str, AfterValidator(_sni), OrTemplate]
-PathText = Annotated[Text, AfterValidator(_path), OrTemplate]
-Network = Annotated[str, AfterValidator(_network), OrTemplate]
-MethodName = Annotated[Token, AfterValidator(_method), OrTemplate]
+HostName = Annotated[str, OrTemplate(_host)]
+ServerName = Annotated[str, OrTemplate(_sni)]
+PathText = Annotated[str, OrTemplate(_path)]
+Network = Annotated[str, OrTemplate(_network)]
+MethodName = Annotated[str, OrTemplate(_method)]
 
 
 def _one_of(noun: Noun, *names: str) -> None:
@@ -79,7 +77,7 @@ class PathMatch(Noun):
     regex: Regex | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> PathMatch:
+    def _one(self) -> Self:
         _one_of(self, "exact", "prefix", "regex")
         return self
 
@@ -92,7 +90,7 @@ class ValueMatch(Noun):
     regex: Regex | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> ValueMatch:
+    def _one(self) -> Self:
         _one_of(self, "value", "regex")
         if not self.name:
             raise refuse("value", "the name is empty")
@@ -111,7 +109,7 @@ class CookieMatch(ValueMatch):
     name: Token
 
     @model_validator(mode="after")
-    def _pair(self) -> CookieMatch:
+    def _pair(self) -> Self:
         value = None if isinstance(self.value, Template) else self.value
         if value is not None and (";" in value or value != value.strip(" \t")):
             raise refuse("cookie", f"no cookie can have the value {value!r}: ';' ends it and spaces at its ends are cut")
@@ -119,15 +117,15 @@ class CookieMatch(ValueMatch):
 
 
 class AllOf(Noun):
-    all: Many[Match] = Field(min_length=1)
+    all: Many["Match"] = Field(min_length=1)
 
 
 class AnyOf(Noun):
-    any: Many[Match] = Field(min_length=1)
+    any: Many["Match"] = Field(min_length=1)
 
 
 class Not(Noun):
-    none: Match = Field(alias="not")
+    none: "Match" = Field(alias="not")
 
 
 class Host(Noun):

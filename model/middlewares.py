@@ -3,9 +3,7 @@
 A middleware is a mapping with one key, which names its kind: `{strip_prefix: {prefixes: [/api]}}`.
 """
 
-from __future__ import annotations
-
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -60,7 +58,7 @@ class BasicAuth(Noun):
     header_field: Token | None = None
 
     @model_validator(mode="after")
-    def _users(self) -> BasicAuth:
+    def _users(self) -> Self:
         if not self.users and self.users_file is None:
             raise refuse("value", "basic_auth needs `users` or `users_file`: without them nobody could pass")
         if any(":" not in user for user in self.users):
@@ -154,7 +152,7 @@ class Middleware(Noun):
     other: Other | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Middleware:
+    def _one(self) -> Self:
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             said = " and ".join(given) if given else "none"

@@ -3,6 +3,9 @@
 A `Template` stands wherever a text or a number may stand: it is opaque, compared to the letter, and written
 `{template: "{{ .Values.domain }}"}`. It is a `str`, so that a noun need not be declared twice; what cannot deal with one
 (the decision core, most formats) has it refused before, by `features.project`.
+
+The modules that declare nouns do without `from __future__ import annotations`: pydantic would compile each annotation anew
+at each start.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, JsonValue
 from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
@@ -50,24 +53,35 @@ class Template(str):
         return hash(("template", str(self)))
 
 
-class _OrTemplate:
-    """Lets a `Template`, or its written form, pass the validation of what it stands for."""
+class Checked:
+    """A text as `check` returns it. pydantic's own `AfterValidator` looks the signature of its function up at every field."""
+
+    def __init__(self, check: Callable[[str], str]) -> None:
+        self._check = check
 
     def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        def validate(value: object, inner: Callable[[object], object]) -> object:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+
+class OrTemplate:
+    """The same for a text or a number in whose place a `Template`, or its written form, may stand; that is not checked."""
+
+    def __init__(self, check: Callable[[str], str] | None = None, *, before: Callable[[object], object] | None = None) -> None:
+        self._check = check
+        self._before = before
+
+    def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        check, before = self._check, self._before
+
+        def validate(value: object, inner: Callable[[object], Any]) -> object:
             if isinstance(value, Template):
                 return value
             if isinstance(value, dict) and list(value) == ["template"] and isinstance(value["template"], str):
                 return Template(value["template"])
-            return inner(value)
+            found = inner(value if before is None else before(value))
+            return found if check is None else check(found)
 
-        return core_schema.no_info_wrap_validator_function(
-            validate,
-            handler(source),
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda value: {"template": str(value)} if isinstance(value, Template) else value
-            ),
-        )
+        return core_schema.no_info_wrap_validator_function(validate, handler(source), serialization=_SERIALIZED)
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         plain = handler(schema)
@@ -78,6 +92,11 @@ class _OrTemplate:
             "additionalProperties": False,
         }
         return {"anyOf": [plain, template]}
+
+
+_SERIALIZED = core_schema.plain_serializer_function_ser_schema(
+    lambda value: {"template": str(value)} if isinstance(value, Template) else value
+)
 
 
 def refuse(kind: str, message: str, **context: object) -> PydanticCustomError:
@@ -101,13 +120,15 @@ def printable(text: str) -> str:
     return text
 
 
-def _token(text: str) -> str:
+def token(text: str) -> str:
+    """Refuses what is no token of RFC 9110."""
     if not text or not TOKEN.issuperset(text):
         raise refuse("value", f"{text!r} is not a token: letters, digits and !#$%&'*+-.^_`|~ only, at least one")
     return text
 
 
-def _name(text: str) -> str:
+def proper_name(text: str) -> str:
+    """Refuses what cannot name a thing of a document."""
     if not text or len(text) > 253 or text != text.strip():
         raise refuse("value", "a name has 1 to 253 characters and no space at its ends")
     if "@" in text:
@@ -116,10 +137,10 @@ def _name(text: str) -> str:
 
 
 def _reference(text: str) -> str:
-    name, at, provider = text.partition("@")
+    own, at, provider = text.partition("@")
     if at and (not provider or not TOKEN.issuperset(provider)):
         raise refuse("value", f"{text!r} is not a reference: write `name`, or `name@provider`")
-    _name(name)
+    proper_name(own)
     return text
 
 
@@ -192,23 +213,22 @@ def _integer(value: object) -> object:
     return value
 
 
-OrTemplate = _OrTemplate()
-Text = Annotated[str, AfterValidator(printable), OrTemplate]
-FreeText = Annotated[str, OrTemplate]
-Name = Annotated[str, AfterValidator(_name)]
-Token = Annotated[str, AfterValidator(_token), OrTemplate]
-Reference = Annotated[str, AfterValidator(_reference), OrTemplate]
+Text = Annotated[str, OrTemplate(printable)]
+FreeText = Annotated[str, OrTemplate()]
+Name = Annotated[str, Checked(proper_name)]
+Token = Annotated[str, OrTemplate(token)]
+Reference = Annotated[str, OrTemplate(_reference)]
 """`name` of this document, or `name@provider`: something another provider of the same proxy holds."""
-Regex = Annotated[str, AfterValidator(regex), OrTemplate]
-Duration = Annotated[str, AfterValidator(canonical_duration), OrTemplate]
+Regex = Annotated[str, OrTemplate(regex)]
+Duration = Annotated[str, OrTemplate(canonical_duration)]
 if TYPE_CHECKING:
     Number = int | Template
     Weight = int | Template
     Port = int | Template
 else:  # pydantic is told of the number alone: `OrTemplate` lets the template pass before
-    Number = Annotated[int, BeforeValidator(_integer), OrTemplate]
-    Weight = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_integer), OrTemplate]
-    Port = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_integer), OrTemplate]
+    Number = Annotated[int, OrTemplate(before=_integer)]
+    Weight = Annotated[int, Field(ge=0, le=2**31 - 1), OrTemplate(before=_integer)]
+    Port = Annotated[int, Field(ge=1, le=65535), OrTemplate(before=_integer)]
 Many = Annotated[tuple[T, ...], Field(strict=False)]
 """A list in the text, a tuple in the model."""
 Tree = JsonValue

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 
 class Status(Enum):
@@ -67,6 +67,9 @@ _RESERVED = frozenset(b":/?#[]@!$&'()*+,;=%")
 _NORMAL = re.compile(r"(?:/[\w~!$&'()*+,;=:@\[\]-][\w.~!$&'()*+,;=:@\[\]-]*)+/?", re.ASCII)
 _ODD = re.compile(rb"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@\[\]/-]")
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
+_UNENCODED = re.compile(rb"[^A-Za-z0-9._~!$&'()*+,;=:@\[\]/%-]")
+_BROKEN = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_PLAIN_IN_GO = "$&+,/:;=@"
 
 
 def _spelled(found: re.Match[bytes]) -> bytes:
@@ -82,10 +85,16 @@ def normal_path(raw: str) -> str:
     UTF-8), empty and dot segments are resolved, never above the root: `/a/../b` is `/b`, `//a//b` is `/a/b`, `/%61` is
     `/a`, `/a%2e%2e/b` is `/a../b`; `%2F` stays. A `%` that begins no encoding becomes `%25` (Traefik answers 400).
     `*`, the target of OPTIONS, is kept.
+
+    A path that holds a byte which should have been encoded (`|`, `"`, `\\`, not ASCII) is taken as its decoded text and written
+    anew, so that `/a%2Fb|` is `/a/b%7C` (Go 1.25, net/url, URL.EscapedPath).
     """
     if _NORMAL.fullmatch(raw) or raw in ("/", "*"):
         return raw
-    text = _ODD.sub(_spelled, raw.encode("utf-8", "surrogatepass")).decode("ascii")
+    sent = raw.encode("utf-8", "surrogatepass")
+    if _UNENCODED.search(sent) and not _BROKEN.search(sent):
+        sent = quote(unquote_to_bytes(sent), safe=_PLAIN_IN_GO).encode("ascii")
+    text = _ODD.sub(_spelled, sent).decode("ascii")
     kept: list[str] = []
     for segment in text.split("/"):
         if segment == "..":

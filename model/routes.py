@@ -1,8 +1,6 @@
 """A route: which requests, through what, to where, and who stays there."""
 
-from __future__ import annotations
-
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -74,7 +72,7 @@ class Route(Noun):
     metadata: Metadata | None = None
 
     @model_validator(mode="after")
-    def _shape(self) -> Route:
+    def _shape(self) -> Self:
         if (self.to is None) == (not self.split):
             raise refuse("value", "a route needs exactly one of `to` and `split`")
         if self.split:
@@ -111,7 +109,7 @@ class TcpRoute(Noun):
     metadata: Metadata | None = None
 
     @model_validator(mode="after")
-    def _shape(self) -> TcpRoute:
+    def _shape(self) -> Self:
         if (self.to is None) == (not self.split):
             raise refuse("value", "a TCP route needs exactly one of `to` and `split`")
         if self.split:

@@ -1,22 +1,34 @@
 """Where requests go. A service is one use of a backend: several may name the same Kubernetes Service with different
 stickiness. It is a `LoadBalancer` over servers or a `Split` over other services."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from pinfeather.model.canary import SplitEntry, WeightZero, WhenDown
 from pinfeather.model.match import PathText
-from pinfeather.model.noun import Duration, Many, Name, Noun, OrTemplate, Port, Reference, Text, Token, Weight, refuse
+from pinfeather.model.noun import (
+    Duration,
+    Many,
+    Name,
+    Noun,
+    OrTemplate,
+    Port,
+    Reference,
+    Text,
+    Token,
+    Weight,
+    printable,
+    proper_name,
+    refuse,
+)
 from pinfeather.model.sticky import Sticky
 
 
 def _url(text: str) -> str:
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(printable(text))
         port = parts.port
     except ValueError:
         raise refuse("value", f"{text!r} is not a URL: its host or port cannot be read") from None
@@ -28,22 +40,23 @@ def _url(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    host, colon, port = text.rpartition(":")
+    host, colon, port = printable(text).rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536 or " " in text:
         raise refuse("value", f"{text!r} is not an address: write host:port")
     return text
 
 
-ServerURL = Annotated[Text, AfterValidator(_url), OrTemplate]
-Address = Annotated[Text, AfterValidator(_address), OrTemplate]
+ServerURL = Annotated[str, OrTemplate(_url)]
+Address = Annotated[str, OrTemplate(_address)]
+NameOrTemplate = Annotated[str, OrTemplate(proper_name)]
 Scheme = Literal["http", "https", "h2c"]
 
 
 class KubernetesRef(Noun):
     """The endpoints of a Kubernetes Service; a reference has one nameless server until somebody says which are there."""
 
-    service: Annotated[Name, OrTemplate]
-    namespace: Annotated[Name, OrTemplate] | None = None
+    service: NameOrTemplate
+    namespace: NameOrTemplate | None = None
     port: Port | Text
     scheme: Scheme | None = None
 
@@ -67,7 +80,7 @@ class Server(Noun):
     preserve_path: bool | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Server:
+    def _one(self) -> Self:
         if sum(part is not None for part in (self.url, self.kubernetes, self.container)) != 1:
             raise refuse("value", "a server needs exactly one of `url`, `kubernetes` and `container`")
         return self
@@ -123,7 +136,7 @@ class LoadBalancer(Noun):
     middlewares: Many[Reference] = ()
 
     @model_validator(mode="after")
-    def _weights(self) -> LoadBalancer:
+    def _weights(self) -> Self:
         if self.servers and all(server.weight == 0 for server in self.servers):
             raise refuse("weights", "every server has weight 0: nobody would get a request")
         return self
@@ -139,7 +152,7 @@ class Split(Noun):
     middlewares: Many[Reference] = ()
 
     @model_validator(mode="after")
-    def _weights(self) -> Split:
+    def _weights(self) -> Self:
         check_weights(self.split)
         return self
 
@@ -172,7 +185,7 @@ class TcpServer(Noun):
     """Whether the proxy speaks TLS to it."""
 
     @model_validator(mode="after")
-    def _one(self) -> TcpServer:
+    def _one(self) -> Self:
         if sum(part is not None for part in (self.address, self.kubernetes, self.container)) != 1:
             raise refuse("value", "a TCP server needs exactly one of `address`, `kubernetes` and `container`")
         return self
@@ -193,7 +206,7 @@ class TcpLoadBalancer(Noun):
     proxy_protocol: Literal[1, 2] | None = None
 
     @model_validator(mode="after")
-    def _no_cookie(self) -> TcpLoadBalancer:
+    def _no_cookie(self) -> Self:
         if self.sticky is not None and self.sticky.cookie is not None:
             raise refuse("value", "a TCP service has no cookies: say `sticky: {source_address: {}}`")
         return self
@@ -203,7 +216,7 @@ class TcpSplit(Noun):
     split: Many[SplitEntry] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _weights(self) -> TcpSplit:
+    def _weights(self) -> Self:
         check_weights(self.split)
         return self
 

@@ -1,23 +1,21 @@
 """Stickiness: the cookie that pins a client to a variant or a server, and, for TCP, the table of source addresses."""
 
-from __future__ import annotations
+from typing import Annotated, Literal, Self
 
-from typing import Annotated, Literal
+from pydantic import Field, model_validator
 
-from pydantic import AfterValidator, Field, model_validator
-
-from pinfeather.model.noun import Duration, Noun, Number, OrTemplate, Template, Text, Token, refuse
+from pinfeather.model.noun import Duration, Noun, Number, OrTemplate, Template, Token, printable, refuse
 
 SameSite = Literal["none", "lax", "strict"]
 
 
 def _attribute(text: str) -> str:
-    if ";" in text:
+    if ";" in printable(text):
         raise refuse("cookie", f"a cookie attribute ends at ';': {text!r}")
     return text
 
 
-Attribute = Annotated[Text, AfterValidator(_attribute), OrTemplate]
+Attribute = Annotated[str, OrTemplate(_attribute)]
 
 
 class Cookie(Noun):
@@ -39,7 +37,7 @@ class Cookie(Noun):
     """Absent is host-only, which no value of Domain says."""
 
     @model_validator(mode="after")
-    def _browsers_take_it(self) -> Cookie:
+    def _browsers_take_it(self) -> Self:
         if problem := refused_by_browsers(self):
             raise refuse("cookie", problem)
         return self
@@ -78,7 +76,7 @@ class Sticky(Noun):
     source_address: SourceAddress | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Sticky:
+    def _one(self) -> Self:
         if (self.cookie is None) == (self.source_address is None):
             raise refuse("value", "sticky needs exactly one of `cookie` and `source_address`")
         return self

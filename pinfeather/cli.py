@@ -60,7 +60,11 @@ def console() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
-    sys.exit(main())
+    try:
+        code = main()
+    finally:
+        gc.freeze()  # nor when Python ends, which would look at every object once more
+    sys.exit(code)
 
 
 def _printed(text: str) -> int:

@@ -185,13 +185,17 @@ def inputs() -> list[tuple[str, str, bool]]:
 
 
 @pytest.mark.parametrize(("text", "wrong"), [pytest.param(text, wrong, id=name) for name, text, wrong in inputs()])
-def test_traefik_refuses_the_inputs_in_which_we_find_errors(start_traefik: StartTraefik, servers: Servers, text: str, wrong: bool) -> None:
-    files = {FILE: servers.placed(text)}
-    if wrong:
-        with pytest.raises(TraefikError, match="refuses a file"):
-            start_traefik(files, entry_points())
-    else:
-        assert start_traefik(files, entry_points()).log() == ""
+def test_traefik_takes_offence_where_we_find_errors(start_traefik: StartTraefik, servers: Servers, text: str, wrong: bool) -> None:
+    """It refuses the whole file, or does not enable a router or service of it, or says so in its log."""
+    try:
+        running = start_traefik({FILE: servers.placed(text)}, entry_points())
+    except TraefikError:
+        if not wrong:
+            raise
+        return
+    shown = [item.get("status") for section in SECTIONS for item in running.items(section).values()]
+    offended = any(status != "enabled" for status in shown) or running.log() != ""
+    assert offended == wrong, (shown, running.log())
 
 
 # What the proxies do -----------------------------------------------------------------------------------------------------
