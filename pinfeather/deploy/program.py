@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -97,10 +96,6 @@ class Plan:
             raise Refused(f"the document cannot be said as {settings.format}:\n{_render.text(written.report)}")
         texts = tuple(artifact for artifact in written.artifacts if isinstance(artifact, TextFile))
         return cls(name, settings, root, document, texts)
-
-    @property
-    def tree(self) -> Mapping[str, object]:
-        return self.document.model_dump(mode="json", exclude_defaults=True)
 
 
 def _document(settings: Settings, root: Path) -> Document:
