@@ -82,7 +82,7 @@ MEANINGS: dict[Code, tuple[str, str]] = {
     Code.FORMAT: ("The format is not known, or not clear.", "Say --from or --to; `pinfeather formats` lists them."),
     Code.OPTION: ("An option does not fit the format.", "`pinfeather formats NAME` lists its options."),
     Code.FILE: ("A file cannot be read.", "The message says why."),
-    Code.TEMPLATE: ("A template stands where a value is needed.", "Give it one with --bind."),
+    Code.TEMPLATE: ("A template stands where a value is needed.", "Write the value in its place."),
     Code.UNKNOWN: ("A key that nobody knows.", "Repair it; the nearest known key is named."),
     Code.UNSUPPORTED: ("A key that the dialect knows and the model does not.", "Allow it to go without it, or keep it out of what is converted."),
     Code.SCOPE: ("A part of the file that is about something else. It is counted and left alone.", "Nothing."),

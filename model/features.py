@@ -307,7 +307,7 @@ for _row in ROWS:
     _BY_NOUN[_row.noun] = (*_BY_NOUN.get(_row.noun, ()), _row)
 _EXTERNAL = Row(Feature.EXTERNAL, Noun, None, Take.REFERENCE, "what names it is left out")
 _ALONE = Row(Feature.SERVICE_ALONE, Noun, None, Take.SERVICE, "it is not written", carried=True)
-_TEMPLATE = Row(Feature.TEMPLATE, Noun, None, Take.REFERENCE, "give it a value with --bind 'EXPR=value'")
+_TEMPLATE = Row(Feature.TEMPLATE, Noun, None, Take.REFERENCE, "write the value in its place")
 ALL_ROWS = (*ROWS, _EXTERNAL, _TEMPLATE, _ALONE)
 _REFERENCES = {"to", "middlewares", "options", "servers_transport"}
 

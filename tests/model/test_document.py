@@ -71,6 +71,14 @@ def test_every_error_of_a_document_is_reported() -> None:
     assert [finding.path for finding in found] == [("routes", 0, "hots"), ("routes", 1, "paht")]
 
 
+def test_a_broken_item_does_not_make_its_list_too_short() -> None:
+    tree = document(services={"s": {"split": [{"to": "x", "wait": 1}]}}, routes=[route(match={"all": [{"hots": "a"}]})])
+    _, found = build(tree)  # type: ignore[arg-type]
+    assert [finding.path for finding in found] == [("routes", 0, "match", "all", 0, "hots"), ("services", "s", "split", 0, "wait")]
+    _, found = build(document(services={"s": {"split": []}}))  # type: ignore[arg-type]
+    assert [finding.path for finding in found] == [("services", "s", "split")]
+
+
 def test_a_template_may_stand_for_text_and_number() -> None:
     template = {"template": "{{ .Values.x }}"}
     made, found = build(document(routes=[route(hosts=[template], priority=template)], services={"s": SERVICE}))  # type: ignore[arg-type]
@@ -124,4 +132,6 @@ def test_a_template_for_a_priority_stays_itself() -> None:
     made = Document.model_validate(tree)
     assert [each.name for each in normal(made).routes] == ["other", "r"]
     assert normal(made).routes[1].priority == made.routes[0].priority
-    assert normal(made) != normal(Document.model_validate(document(routes=[route(), route(name="other", priority=2)], services={"s": SERVICE})))
+    assert normal(made) != normal(
+        Document.model_validate(document(routes=[route(), route(name="other", priority=2)], services={"s": SERVICE}))
+    )
