@@ -22,7 +22,7 @@ class UndecidedError(ValueError):
     """A template stands in the document: what it means is not known yet."""
 
     def __init__(self, template: str, path: Path) -> None:
-        super().__init__(f"{dotted(path)}: the template {template!r} has no value yet: give it one with --bind '{template}=value'")
+        super().__init__(f"{dotted(path)}: the template {template!r} has no value yet: write the value in its place")
         self.template = template
         self.path = path
 
