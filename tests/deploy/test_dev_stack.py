@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.required import missing
 from tools.toolchain import pulumi_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,9 +98,7 @@ def free_ports(count: int) -> list[int]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     environment = pulumi_environment(ROOT)
     if shutil.which("pulumi", path=environment["PATH"]) is None:
-        if os.environ.get("PINFEATHER_REQUIRE") == "all":
-            pytest.fail("the Pulumi engine is not here, and PINFEATHER_REQUIRE=all wants it")
-        pytest.skip("the Pulumi engine is not here; `make setup` gets it")
+        missing("the Pulumi engine (`make setup` gets it)")
     root = tmp_path_factory.mktemp("shop") / "pinfeather"
     shutil.copytree(ROOT, root, symlinks=True, ignore=lambda _, names: [name for name in names if name in LEFT_OUT])
     (root / ".venv").symlink_to(ROOT / ".venv")

