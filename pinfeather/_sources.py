@@ -20,7 +20,10 @@ class UsageError(Exception):
 SUFFIXES = frozenset({".yaml", ".yml", ".toml", ".json"})
 CAP = 64 * 1024 * 1024
 """Bytes of one input file; the readers' own caps, a document each, are lower."""
-SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", ".pinfeather", ".tox", "venv", "dist", "build"})
+SKIPPED = frozenset(
+    {".git", ".venv", "venv", ".tox", "node_modules", "__pycache__", ".pinfeather", "dist", "build"}
+    | {".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
+)
 
 
 def file(path: Path) -> File:
