@@ -31,6 +31,7 @@ MARK: Final = "PINFEATHER_PROCESS"
 _KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "PYTHONDONTWRITEBYTECODE")
 _CLOCK_SLACK = 2.0  # seconds; the start time is computed from the clock, and the clock is corrected now and then
 _PROBE_TIMEOUT = 2.0  # seconds for one health probe
+_SYSTEM_DELAY = 1.0  # seconds that the system may take to tell of an end
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between two probes
 _AFTER_KILL = 5.0  # seconds that the system may take to end what was killed
 _TAIL_BYTES, _TAIL_LINES = 8192, 20
@@ -234,7 +235,11 @@ def _reap(pid: int) -> None:
 
 def _exit_status(pid: int) -> str:
     child = _children.get(pid)
-    status = child.returncode if child is not None else None
+    try:
+        # It may have ended after it was last polled; then the system still has its status for us.
+        status = child.wait(_SYSTEM_DELAY) if child is not None else None
+    except subprocess.TimeoutExpired:
+        status = None
     if status is None:
         return ""
     return f" with status {status}" if status >= 0 else f" by signal {-status}"
