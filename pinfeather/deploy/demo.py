@@ -112,15 +112,16 @@ class DemoServer:
         self._hang_up()
         self._socket.close()
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, but: asyncio.StreamWriter | None = None) -> None:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
         for writer in self._writers:
-            writer.close()
+            if writer is not but:
+                writer.close()
 
-    def _close_for(self, seconds: float) -> None:
-        self._hang_up()
+    def _close_for(self, seconds: float, asking: asyncio.StreamWriter) -> None:
+        self._hang_up(but=asking)
         self._socket.close()
         # Bound and not listening, the port refuses every connection and still is nobody else's.
         self._socket = _bound(self.port)
@@ -159,13 +160,12 @@ class DemoServer:
         keep = request.keeps_alive and await _body_read(request, reader)
         closing = self._asked_to_close(request, writer) if request.path == "/control/close" else None
         if isinstance(closing, float):
+            self._close_for(closing, writer)  # before the answer: who has read it finds the port closed
             answer, keep = _Answer(HTTPStatus.OK, f"closed for {closing:g} s\n"), False
         else:
             answer = closing or self._answer(request, writer)
         writer.write(answer.encoded(body=request.method != "HEAD", keep=keep))
         await writer.drain()
-        if isinstance(closing, float):
-            self._close_for(closing)
         return keep
 
     def _answer(self, request: Request, writer: asyncio.StreamWriter) -> _Answer:
