@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Path, info, warning
-from pinfeather.model.document import Document, EntryPoint
+from pinfeather.model.document import Document
 from pinfeather.model.features import walk
 from pinfeather.model.match import Header
 from pinfeather.model.normal import lifted, precedence
 from pinfeather.model.noun import Template, external
-from pinfeather.model.overlap import overlap
+from pinfeather.model.overlap import overlap, tls_gaps
 from pinfeather.model.routes import Route
 from pinfeather.model.services import LoadBalancer, Split
 from pinfeather.model.sticky import Cookie
@@ -142,31 +142,11 @@ def _never_wins(document: Document) -> Iterator[Diagnostic]:
 
 
 def _mixed_tls(document: Document) -> Iterator[Diagnostic]:
-    """A router without `tls` never sees a TLS request in Traefik, unless its entry point speaks TLS (3.7.15, tried)."""
-    many = len(document.routes) > MANY
-    before: dict[str, list[tuple[int, Route]]] = {}
-    for index in dict.fromkeys(rung.route for rung in precedence(document) if rung.canary is None):
-        route = lifted(document.routes[index])
-        hosts = (route.hosts or ("",)) if many else ("",)
-        if route.tls is None:
-            for host in hosts:
-                before.setdefault(host, []).append((index, route))
-        elif route.tls.terminate:
-            for at, other in (each for host in hosts for each in before.get(host, ())):
-                missing = next((name for name in other.middlewares if name not in route.middlewares), None)
-                if missing is not None and overlap(other, route) and not _speak_tls(document, other, route):
-                    said = f"{other.name!r} comes before {route.name!r} and has no `tls`: TLS requests may pass by it and its {missing!r}"
-                    hint = "say `tls: {}` here too, or give each entry points of its own"
-                    yield warning(Code.TLS_MIXED, said, ("routes", at), instead=hint)
-                    break
-
-
-def _speak_tls(document: Document, one: Route, other: Route) -> bool:
-    """Whether all that the two may share is known to speak TLS."""
-    every = set(document.entry_points)
-    shared = (set(one.entry_points) or every) & (set(other.entry_points) or every)
-    points = [document.entry_points.get(name) for name in shared]
-    return bool(points) and all(isinstance(point, EntryPoint) and point.tls is True for point in points)
+    for gap in tls_gaps(document):
+        first, then = document.routes[gap.guarded].name, document.routes[gap.open].name
+        said = f"{first!r} comes before {then!r} and has no `tls`: TLS requests may pass by it and its {gap.middleware!r}"
+        hint = "say `tls: {}` here too, or give each entry points of its own"
+        yield warning(Code.TLS_MIXED, said, ("routes", gap.guarded), instead=hint)
 
 
 def _external(document: Document) -> Iterator[Diagnostic]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pinfeather.model.document import Document
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.match import PathMatch
-from pinfeather.model.normal import Rung
+from pinfeather.model.normal import Rung, lifted, precedence
 from pinfeather.model.routes import Route
 from pinfeather.model.services import Split
 
@@ -56,3 +59,40 @@ def _together(sets: list[frozenset[str]], surely: bool) -> frozenset[str]:
     if not sets:
         return frozenset()
     return sets[0].intersection(*sets[1:]) if surely else sets[0].union(*sets[1:])
+
+
+class TlsGap(NamedTuple):
+    """A route without `tls`, by index, one with it that comes later, and what the first asks for and the second does not."""
+
+    guarded: int
+    open: int
+    middleware: str
+
+
+def tls_gaps(document: Document) -> Iterator[TlsGap]:
+    """Where TLS requests may pass by a middleware: a router without `tls` never sees a TLS request in Traefik, unless its entry
+    point speaks TLS (3.7.15, tried)."""
+    guarded: list[tuple[int, Route]] = []
+    by_host: dict[str, list[tuple[int, Route]]] = {}  # and under "" those that may hold for several hosts
+    for index in dict.fromkeys(rung.route for rung in precedence(document) if rung.canary is None):
+        route = lifted(document.routes[index])
+        hosts = ("",) if any(host.startswith("*") for host in route.hosts) else route.hosts or ("",)
+        if route.tls is None and route.middlewares:
+            guarded.append((index, route))
+            for host in hosts:
+                by_host.setdefault(host, []).append((index, route))
+        elif route.tls is not None and route.tls.terminate:
+            before = guarded if hosts == ("",) else [each for host in ("", *hosts) for each in by_host.get(host, ())]
+            for at, other in before:
+                missing = next((name for name in other.middlewares if name not in route.middlewares), None)
+                if missing is not None and overlap(other, route) and not _speak_tls(document, other, route):
+                    yield TlsGap(at, index, missing)
+                    break
+
+
+def _speak_tls(document: Document, one: Route, other: Route) -> bool:
+    """Whether all that the two may share is known to speak TLS."""
+    every = set(document.entry_points)
+    shared = (set(one.entry_points) or every) & (set(other.entry_points) or every)
+    points = [document.entry_points.get(name) for name in shared]
+    return bool(points) and all(isinstance(point, EntryPoint) and point.tls is True for point in points)

@@ -97,6 +97,7 @@ _TABLE: Mapping[Feature, Support] = {
     **{feature: When(says.middleware_says, "as Traefik has it") for feature in Feature if feature.startswith("middleware.")},
     Feature.ENTRY_POINTS: When(says.entry_points_say, "names without `║`, at which Traefik cuts lists"),
     Feature.PORTS: Nothing("entry points are static configuration"),
+    Feature.TLS: When(says.tls_sees(), "where no route without `tls` guards the same requests before it"),
     Feature.TLS_OFF: Nothing("Traefik leaves it to the entry point: leave `tls` out"),
     Feature.TLS_DOMAINS: When(says.domains_say, "names without `║`"),
     Feature.TCP_PASSTHROUGH: When(says.passthrough_says, "TCP only"),

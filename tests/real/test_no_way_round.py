@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from pinfeather._convert import write
 from pinfeather.model.build import build
 from pinfeather.model.codes import Code
 from pinfeather.model.decide import Request, State, Table, normal_path, outcomes
@@ -618,6 +619,9 @@ def test_a_route_without_tls_is_no_door_to_those_who_speak_it(pair: Pair, tls: b
     answer = over_tls(pair.traefik.port("web"), Probe("a.test", "/admin"))
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer
     assert [finding.path for finding in lint(document) if finding.code == Code.TLS_MIXED] == ([] if tls else [("routes", 0)])
+    writer = builtin.load("traefik-file")
+    said = [finding.path for finding in write(document, writer, writer.options()).report.diagnostics if finding.code == "near.tls"]
+    assert said == ([] if tls else [("routes", 1, "tls")])
 
 
 FOUND = settings(max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))

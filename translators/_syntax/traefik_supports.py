@@ -15,6 +15,7 @@ from pinfeather.model.match import Match, PathIs, PathMatch, ServerNameIs
 from pinfeather.model.middlewares import Headers, IPAllowList, Middleware, Other
 from pinfeather.model.normal import Rung
 from pinfeather.model.noun import Noun
+from pinfeather.model.overlap import TlsGap, tls_gaps
 from pinfeather.model.routes import Route, TcpRoute, Tls
 from pinfeather.model.services import LoadBalancer, PassiveHealthCheck, Split
 from pinfeather.model.sticky import Cookie
@@ -223,6 +224,25 @@ def entry_points_say(document: Document, path: Path) -> Answer:
     names = found(document, path)
     assert isinstance(names, tuple)
     return FULL if _listable(names) else Nothing("Traefik cuts the name of an entry point at '║': the route is left out")
+
+
+def tls_sees() -> Check:
+    """Near where a TLS request may pass by a route that comes before, because that one has no `tls`. Looked for once for a document."""
+    last: list[tuple[Document, Mapping[int, TlsGap]]] = []
+
+    def check(document: Document, path: Path) -> Answer:
+        if not last or last[0][0] is not document:
+            last[:] = [(document, {gap.open: gap for gap in tls_gaps(document)})]
+        gap = last[0][1].get(path[1]) if path[0] == "routes" and isinstance(path[1], int) else None
+        if gap is None:
+            return FULL
+        first = document.routes[gap.guarded].name
+        return Near(
+            f"unless the entry point speaks TLS, Traefik does not ask {first!r}, which comes before and has no `tls`, about a TLS "
+            f"request: its {gap.middleware!r} is passed by; say `tls: {{}}` there too, or give each entry points of its own"
+        )
+
+    return check
 
 
 def domains_say(document: Document, path: Path) -> Answer:
