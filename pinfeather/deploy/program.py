@@ -81,6 +81,8 @@ class Plan:
     root: Path
     document: Document
     files: tuple[TextFile, ...]
+    remarks: tuple[str, ...] = ()
+    """What the proxy will do a little differently from the document, a line each."""
 
     @classmethod
     def of(cls, name: str, settings: Settings, root: Path) -> Plan:
@@ -95,7 +97,8 @@ class Plan:
         if written.refused:
             raise Refused(f"the document cannot be said as {settings.format}:\n{_render.text(written.report)}")
         texts = tuple(artifact for artifact in written.artifacts if isinstance(artifact, TextFile))
-        return cls(name, settings, root, document, texts)
+        remarks = tuple(_render.line(finding) for finding in written.report.diagnostics if finding.code.startswith("near."))
+        return cls(name, settings, root, document, texts, remarks)
 
 
 def _document(settings: Settings, root: Path) -> Document:
@@ -134,6 +137,8 @@ def _at_demo_ports(document: Document, first: int) -> Document:
 def run(config: pulumi.Config, stack: str, root: Path) -> None:
     """The whole program of `__main__.py`. Raises Refused before the first resource."""
     plan = Plan.of(stack, Settings.of(config), root)
+    for remark in plan.remarks:
+        pulumi.log.warn(remark)
     if plan.settings.out:
         folder = (root / plan.settings.out).resolve()
         routes = Routes(stack, _routes(plan, folder))

@@ -222,6 +222,19 @@ def test_a_refused_document_stops_before_the_first_resource(shop: Shop) -> None:
     assert shop.pids() == before
 
 
+def test_what_the_proxy_will_do_differently_is_said_in_the_preview(shop: Shop) -> None:
+    document = shop.root / "stacks" / "dev" / "shop.yaml"
+    text = document.read_text("utf-8")
+    added = "routes:\n  - {name: open, hosts: [shop.localhost], entry_points: [web], priority: -1, tls: {}, to: shop-v1}\n"
+    document.write_text(text.replace("routes:\n", added, 1), "utf-8")
+    try:
+        printed = shop.pulumi("preview")
+    finally:
+        document.write_text(text, "utf-8")
+    assert "near.tls" in printed
+    assert "'secure-headers' is passed by" in printed
+
+
 def test_down_leaves_nothing(shop: Shop) -> None:
     shop.make("down")
     assert [str(path) for path in shop.root.glob(".pinfeather/**/*")] == []
