@@ -52,6 +52,34 @@ class Code(StrEnum):
     PRIORITY_TIE = "lint.priority-tie"
     NEVER_WINS = "lint.never-wins"
     TLS_MIXED = "lint.tls-mixed"
+    TLS_OPTIONS = "lint.tls-options-differ"
+    CANARY_PRIORITY = "lint.canary-priority"
+    APP_COOKIE = "lint.app-cookie"
+    COOKIE_CROSS_SITE = "lint.cookie-cross-site"
+    COOKIE_CACHED = "lint.cookie-cached"
+    SPLIT_UNPINNED = "lint.split-unpinned"
+    STICKY_SOME_ROUTES = "lint.sticky-some-routes"
+    STICKY_ONE_SERVER = "lint.sticky-one-server"
+    STICKY_STATELESS = "lint.sticky-stateless"
+    STICKY_WEBSOCKET = "lint.sticky-websocket"
+    STICKY_RETRY = "lint.sticky-retry"
+    STICKY_SCALED = "lint.sticky-scaled"
+    V2_SYNTAX = "lint.v2-syntax"
+    UNEXPANDED = "lint.unexpanded"
+    SETTING_IGNORED = "lint.setting-ignored"
+    SETTING_REMOVED = "lint.setting-removed"
+    LABELS_IGNORED = "lint.labels-ignored"
+    LABELS_REJECTED = "lint.labels-rejected"
+    LABEL_TWICE = "lint.label-twice"
+    NATIVE_LB = "lint.native-lb"
+    COLLISION = "lint.collision"
+    OLD_API_GROUP = "lint.old-api-group"
+    ANNOTATION_SINGULAR = "lint.annotation-singular"
+    PATCH_FRAGMENT = "lint.patch-fragment"
+    CERT_MANAGER = "lint.cert-manager"
+    API_INSECURE = "lint.api-insecure"
+    IGNORE_UNUSED = "lint.ignore-unused"
+    IGNORE_REASON = "lint.ignore-without-reason"
     PLUGIN_LOAD = "plugin.load"
     PLUGIN_CLASH = "plugin.clash"
     PLUGIN_HOOK = "plugin.hook"
@@ -106,6 +134,34 @@ MEANINGS: dict[Code, tuple[str, str]] = {
     Code.PRIORITY_TIE: ("Two routes of one priority may hold for one request; Traefik chooses at random.", "Give them two priorities."),
     Code.NEVER_WINS: ("A route asks for what an earlier one has taken already.", "Remove it, or let it ask for something else."),
     Code.TLS_MIXED: ("A route without `tls` comes before one with it: unless the entry point speaks TLS, Traefik never asks the first about a TLS request, and its middlewares are passed by.", "Say `tls` on both, or give each entry points of its own."),
+    Code.TLS_OPTIONS: ("Two routes of one host ask for different TLS options: Traefik then uses the default ones for both.", "Name the same options on both."),
+    Code.CANARY_PRIORITY: ("A canary comes after the route that it should come before: it never wins, or at random.", "Give it a higher priority."),
+    Code.APP_COOKIE: ("The sticky cookie has the name of a cookie that applications set: one overwrites the other.", "Give it a name of its own, such as `srv_id`."),
+    Code.COOKIE_CROSS_SITE: ("SameSite=None: requests that other sites start carry the cookie too.", "Say `same_site: lax`, unless the application is embedded elsewhere."),
+    Code.COOKIE_CACHED: ("A response that caches may keep carries the sticky cookie: many users get one cookie, and one server.", "Keep it out of shared caches: `Cache-Control: private`."),
+    Code.SPLIT_UNPINNED: ("Servers are pinned, but the variants above them are drawn anew at each request: clients flip between versions.", "Give the split a cookie of its own."),
+    Code.STICKY_SOME_ROUTES: ("Some routes to the same servers pin clients and others do not: who comes by the others loses the session.", "Let all of them lead to the one sticky service."),
+    Code.STICKY_ONE_SERVER: ("Stickiness over one server shows no effect.", "Add servers, or leave it out."),
+    Code.STICKY_STATELESS: ("What looks stateless is pinned: stickiness only makes the load uneven.", "Leave `sticky` out where any server can answer."),
+    Code.STICKY_WEBSOCKET: ("A WebSocket stays on its connection; the cookie matters for the next connection only.", "Keep it for reconnects, or leave it out."),
+    Code.STICKY_RETRY: ("A retry of a pinned client goes to the same server, dead or not.", "Add a health check, so that a dead server loses its pins."),
+    Code.STICKY_SCALED: ("Servers come and go under a pin: who is pinned to one that goes is drawn anew, and what it held in memory is gone.", "Keep sessions in a shared store."),
+    Code.V2_SYNTAX: ("A rule in the syntax of Traefik 2, which Traefik 3 refuses or takes for something else.", "Write it in the v3 syntax; `lint --fix` does."),
+    Code.UNEXPANDED: ("A variable that nobody has replaced stands where a value is meant.", "Render the file first, or give --env-file or --bind."),
+    Code.SETTING_IGNORED: ("The proxy ignores a setting in this place.", "The message says where it works."),
+    Code.SETTING_REMOVED: ("A setting that the program knew once and no longer does.", "The message says what took its place."),
+    Code.LABELS_IGNORED: ("Traefik does not look at these labels.", "The message says why."),
+    Code.LABELS_REJECTED: ("Traefik refuses a label, and with it every label of the container: all of its routes are gone.", "Repair the label that is named."),
+    Code.LABEL_TWICE: ("A label stands twice; the last one wins.", "Remove one; both lines are named."),
+    Code.NATIVE_LB: ("With nativeLB there is one server, the Service itself: the cookie pins nothing, kube-proxy draws the pod.", "Leave nativeLB out, or `sticky`."),
+    Code.COLLISION: ("Two things get one name in the proxy; the last one wins, and its settings hold for both.", "Give them different names."),
+    Code.OLD_API_GROUP: ("`traefik.containo.us` is the API group of Traefik 2; Traefik 3 does not look at it.", "Write `traefik.io/v1alpha1`."),
+    Code.ANNOTATION_SINGULAR: ("`annotation:` is no field of an object: what stands below it is dropped.", "Write `annotations:`."),
+    Code.PATCH_FRAGMENT: ("A part of an object, meant to be merged into another: it says nothing by itself.", "Build the whole first, such as with `kustomize build`."),
+    Code.CERT_MANAGER: ("Certificates or DNS records hang on annotations that the target does not have: they would no longer be renewed or written.", "Write a `Certificate`, or the record, by itself."),
+    Code.API_INSECURE: ("Traefik's API and dashboard are open to everybody who reaches the port.", "Take `api.insecure` out; route `api@internal` behind authentication."),
+    Code.IGNORE_UNUSED: ("An ignore that matches no finding.", "Remove it."),
+    Code.IGNORE_REASON: ("An ignore without a reason ignores nothing.", "Say why: `# pinfeather: ignore CODE: reason`."),
     Code.PLUGIN_LOAD: ("A plugin raised when it was loaded.", "Repair or remove the distribution that is named."),
     Code.PLUGIN_CLASH: ("Two plugins bring a format of one name.", "Rename one."),
     Code.PLUGIN_HOOK: ("A plugin's hook is misspelt, missing, or returns something else.", "The one hook is `pinfeather_translators()`."),
