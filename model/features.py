@@ -14,16 +14,17 @@ from pinfeather.model import match as m
 from pinfeather.model.canary import Canary, SplitEntry
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
+from pinfeather.model.metadata import Metadata
 from pinfeather.model.middlewares import KINDS, Middleware
 from pinfeather.model.noun import Noun, Template, external
-from pinfeather.model.routes import Metadata, Route, TcpRoute, Tls
+from pinfeather.model.routes import Route, TcpRoute, Tls
 from pinfeather.model.services import HealthCheck, LoadBalancer, Server, Split, TcpLoadBalancer, TcpServer, TcpSplit
 from pinfeather.model.sticky import Cookie, refused_by_browsers
-from pinfeather.model.support import FULL, NONE, Derived, Full, Near, Nothing, Support, When
+from pinfeather.model.support import FULL, NONE, Becomes, Derived, Full, Near, Nothing, Support, When
 
 __all__ = (
-    "ALL_ROWS", "FULL", "NAMES", "NONE", "ROWS", "Derived", "Feature", "Full", "Near", "Nothing", "Place", "Row", "Support", "Take", "When",
-    "places", "refused_cookies", "walk",
+    "ALL_ROWS", "FULL", "NAMES", "NONE", "ROWS", "SERVERS", "Becomes", "Derived", "Feature", "Full", "Near", "Nothing", "Place", "Row",
+    "Support", "Take", "When", "places", "refused_cookies", "walk",
 )  # fmt: skip
 
 
@@ -66,6 +67,7 @@ class Feature(StrEnum):
     COOKIE_SAME_SITE = "cookie.same-site"
     COOKIE_PATH = "cookie.path"
     COOKIE_DOMAIN = "cookie.domain"
+    COOKIE_HASH = "cookie.hash"
     SERVICE_ALONE = "service.alone"
     SERVERS_NONE = "servers.none"
     SERVER_URL = "server.url"
@@ -105,11 +107,14 @@ class Feature(StrEnum):
     TLS_OPTIONS_DEFINITION = "tls.options.definition"
     TLS_RESOLVER = "tls.resolver"
     TLS_DOMAINS = "tls.domains"
+    TLS_SECRET = "tls.secret"  # noqa: S105 - no password
+    TLS_ISSUER = "tls.issuer"
     OBSERVABILITY = "observability"
     NAMESPACE = "namespace"
     OBJECT_NAME = "object-name"
     LABELS = "labels"
     ANNOTATIONS = "annotations"
+    DNS_RECORDS = "dns-records"
     TCP = "tcp"
     TCP_SNI = "tcp.sni"
     TCP_SNI_REGEX = "tcp.sni-regex"
@@ -128,6 +133,9 @@ class Feature(StrEnum):
 
 NAMES = frozenset({Feature.ROUTE_NAME, Feature.SERVICE_NAME, Feature.MIDDLEWARE_NAME})
 """Nothing is without a name, so these are never lost: absent from a format's table, the names are kept as they are."""
+
+SERVERS = frozenset({Feature.SERVER_URL, Feature.SERVER_KUBERNETES, Feature.SERVER_CONTAINER})
+"""The three ways to say where a server is. A target that lacks one may say it by another: see `Becomes`."""
 
 
 class Take(Enum):
@@ -237,6 +245,9 @@ _FIELDS: tuple[tuple[Feature, type[Noun], str, Take, str], ...] = (
     (Feature.TLS_OPTIONS_DEFINITION, Document, "tls_options", Take.FIELD, "the target's own way of speaking TLS holds"),
     (Feature.TLS_RESOLVER, Tls, "resolver", Take.FIELD, "no certificate is asked for"),
     (Feature.TLS_DOMAINS, Tls, "domains", Take.FIELD, "certificates are asked for by host"),
+    (Feature.TLS_SECRET, Tls, "secret", Take.FIELD, "the proxy shows the certificate that it has"),
+    (Feature.TLS_ISSUER, Tls, "issuer", Take.FIELD, "nobody renews the certificate"),
+    (Feature.DNS_RECORDS, Metadata, "dns", Take.FIELD, "external-dns makes no records"),
     (Feature.TCP_PASSTHROUGH, Tls, "passthrough", Take.DEMAND, _D),
     (Feature.TCP_SNI, TcpRoute, "sni", Take.CONDITION, _D),
     (Feature.TCP_SERVER_TLS, TcpServer, "tls", Take.SERVICE, ""),
@@ -248,6 +259,7 @@ _CARRIED: tuple[tuple[Feature, type[Noun], str, str], ...] = (
     (Feature.PORTS, Document, "entry_points", "the proxy's own configuration says where it listens"),
     (Feature.TRANSPORT_DEFINITION, Document, "servers_transports", "they are not written"),
     (Feature.OBSERVABILITY, Route, "observability", "the target's default holds"),
+    (Feature.COOKIE_HASH, Cookie, "hash", "clients are drawn anew once"),
     (Feature.NAMESPACE, Metadata, "namespace", "it is not written"),
     (Feature.OBJECT_NAME, Metadata, "object", "it is not written"),
     (Feature.LABELS, Metadata, "labels", "they are not written"),

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from pinfeather.model.match import Network, PathText
+from pinfeather.model.metadata import Metadata
 from pinfeather.model.noun import Duration, FreeText, Many, Name, Noun, Reference, Regex, Text, Token, Tree, refuse
 
 
@@ -150,6 +151,7 @@ class Middleware(Noun):
     retry: Retry | None = None
     chain: Chain | None = None
     other: Other | None = None
+    metadata: Metadata | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pinfeather.model.canary import Canary
 from pinfeather.model.document import Document, canary_name
@@ -23,8 +23,10 @@ from pinfeather.model.match import (
     conjuncts,
     either,
 )
+from pinfeather.model.metadata import Metadata
+from pinfeather.model.middlewares import Middleware
 from pinfeather.model.noun import Template
-from pinfeather.model.routes import Metadata, Route, TcpRoute
+from pinfeather.model.routes import Route, TcpRoute
 from pinfeather.model.services import LoadBalancer, Service, Split, TcpSplit
 
 _ANY_NAME = ServerNameIs.model_construct(sni="*")
@@ -152,6 +154,13 @@ def _said(metadata: Metadata | None) -> Metadata | None:
     return None if metadata == Metadata() else metadata
 
 
+Held = TypeVar("Held", LoadBalancer, Split, Middleware, LoadBalancer | Split)
+
+
+def _with_said(noun: Held) -> Held:
+    return noun if noun.metadata is None or _said(noun.metadata) else noun.model_copy(update={"metadata": None})
+
+
 def alone(route: Route, index: int) -> Route | None:
     """A canary as a route of its own, where that means the same: it binds nobody, and no binding is asked before it."""
     canary = route.canaries[index]
@@ -209,10 +218,10 @@ def normal(document: Document) -> Document:
             "entry_points": dict(sorted(document.entry_points.items())),
             "routes": tuple(routes),
             "services": {name: _in_order(service) for name, service in sorted(document.services.items()) if name not in inlined},
-            "middlewares": dict(sorted(document.middlewares.items())),
+            "middlewares": {name: _with_said(each) for name, each in sorted(document.middlewares.items())},
             "tcp_routes": tcp_routes,
             "tcp_services": {name: service for name, service in sorted(document.tcp_services.items()) if name not in tcp_inlined},
-            "tcp_middlewares": dict(sorted(document.tcp_middlewares.items())),
+            "tcp_middlewares": {name: _with_said(each) for name, each in sorted(document.tcp_middlewares.items())},
             "tls_options": dict(sorted(document.tls_options.items())),
             "servers_transports": dict(sorted(document.servers_transports.items())),
         }
@@ -220,6 +229,7 @@ def normal(document: Document) -> Document:
 
 
 def _in_order(service: Service) -> Service:
+    service = _with_said(service)
     if not isinstance(service, LoadBalancer) or len(service.servers) < 2:
         return service
     servers = sorted(service.servers, key=lambda server: (server.key, str(server.weight)))
@@ -239,7 +249,13 @@ def uses(document: Document) -> Counter[str]:
 
 def _inline(route: Route, document: Document, used: Counter[str], inlined: set[str]) -> Route:
     service = document.services.get(route.to) if route.to is not None else None
-    if isinstance(service, Split) and not service.middlewares and route.to is not None and used[route.to] == 1:
+    if (
+        isinstance(service, Split)
+        and not service.middlewares
+        and not _said(service.metadata)
+        and route.to is not None
+        and used[route.to] == 1
+    ):
         inlined.add(route.to)
         route = route.model_copy(
             update={

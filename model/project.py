@@ -12,7 +12,21 @@ from typing import NamedTuple
 from pinfeather.model.canary import SplitEntry
 from pinfeather.model.diagnostics import Allowed, Diagnostic, Path, Severity
 from pinfeather.model.document import Document, problems
-from pinfeather.model.features import Derived, Feature, Full, Near, Nothing, Place, Support, Take, When, places, refused_cookies
+from pinfeather.model.features import (
+    SERVERS,
+    Becomes,
+    Derived,
+    Feature,
+    Full,
+    Near,
+    Nothing,
+    Place,
+    Support,
+    Take,
+    When,
+    places,
+    refused_cookies,
+)
 from pinfeather.model.middlewares import Middleware
 from pinfeather.model.normal import Rung, lifted, precedence
 from pinfeather.model.noun import Noun
@@ -20,7 +34,7 @@ from pinfeather.model.overlap import overlap, passes
 from pinfeather.model.rename import derive
 from pinfeather.model.reset import reset
 from pinfeather.model.routes import Route
-from pinfeather.model.services import LoadBalancer, Split, TcpSplit
+from pinfeather.model.services import LoadBalancer, Server, Split, TcpLoadBalancer, TcpServer, TcpSplit
 
 
 class Projection(NamedTuple):
@@ -49,6 +63,8 @@ def support_at(support: Support, document: Document, path: Path) -> Full | Near 
     """What a support says of one place."""
     if isinstance(support, Derived):
         return Full()
+    if isinstance(support, Becomes):  # those that become another one were replaced before
+        return Nothing(support.instead)
     return support.check(document, path) if isinstance(support, When) else support
 
 
@@ -56,7 +72,7 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
     """The document that the target can say, and a diagnostic for each path that was taken out or will differ a little."""
     rules = tuple(allowed)
     cut = _Cut()
-    found: list[Diagnostic] = []
+    document, found = with_other_servers(document, supports)
     for place in places(document):
         support = _support(place, document, supports)
         if isinstance(support, Full):
@@ -79,6 +95,36 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
     found += renamed
     assert not list(problems(kept)), "what is left of a whole document is whole"
     return Projection(kept, tuple(found))
+
+
+def with_other_servers(document: Document, supports: Mapping[Feature, Support]) -> tuple[Document, list[Diagnostic]]:
+    """The document with every server that the target reaches by another word said in that word."""
+    becomes = {feature: support for feature in SERVERS if isinstance(support := supports.get(feature), Becomes)}
+    found: list[Diagnostic] = []
+    if not becomes:
+        return document, found
+    other: dict[Path, Server | TcpServer] = {}
+    for place in places(document):
+        support = becomes.get(place.row.feature)
+        new = None if support is None else support.rule(document, place.path)
+        if support is not None and new is not None:
+            other[place.path[:-1]] = new
+            said = f"{_what(place)}: {support.sentence}"
+            found.append(Diagnostic(f"near.{place.row.feature}", Severity.WARNING, said, place.path))
+    if not other:
+        return document, found
+    update = {
+        section: {name: _with_servers(service, (section, name, "servers"), other) for name, service in getattr(document, section).items()}
+        for section in ("services", "tcp_services")
+    }
+    return document.model_copy(update=update), found
+
+
+def _with_servers(service: Noun, at: Path, other: Mapping[Path, Noun]) -> Noun:
+    if not isinstance(service, LoadBalancer | TcpLoadBalancer):
+        return service
+    servers = tuple(other.get((*at, index), server) for index, server in enumerate(service.servers))
+    return service.model_copy(update={"servers": servers})
 
 
 def _refused(document: Document, cut: _Cut) -> list[Diagnostic]:

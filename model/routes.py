@@ -6,18 +6,10 @@ from pydantic import Field, model_validator
 
 from pinfeather.model.canary import Canary, Order, SplitEntry, WeightZero, WhenDown
 from pinfeather.model.match import TCP_LEAVES, ClientIP, HostName, Match, PathMatch, ServerName, leaves
+from pinfeather.model.metadata import Metadata
 from pinfeather.model.noun import Many, Name, Noun, Number, Reference, Text, refuse
 from pinfeather.model.services import check_weights
 from pinfeather.model.sticky import Sticky
-
-
-class Metadata(Noun):
-    """What is carried along and decides nothing: where an object lives, what it is called, what is stuck to it."""
-
-    namespace: Text | None = None
-    object: Text | None = None
-    labels: dict[str, Text] = Field(default_factory=dict)
-    annotations: dict[str, Text] = Field(default_factory=dict)
 
 
 class Domain(Noun):
@@ -25,6 +17,13 @@ class Domain(Noun):
 
     main: Text
     sans: Many[Text] = ()
+
+
+class Issuer(Noun):
+    """Who renews the certificate in `secret`: an issuer of cert-manager."""
+
+    name: Text
+    kind: Literal["ClusterIssuer", "Issuer"] = "ClusterIssuer"
 
 
 class Tls(Noun):
@@ -37,6 +36,9 @@ class Tls(Noun):
     options: Reference | None = None
     resolver: Text | None = None
     domains: Many[Domain] = ()
+    secret: Text | None = None
+    """The Kubernetes Secret that holds the certificate, in the namespace of the route."""
+    issuer: Issuer | None = None
 
 
 class Observability(Noun):

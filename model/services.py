@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from pinfeather.model.canary import SplitEntry, WeightZero, WhenDown
 from pinfeather.model.match import PathText
+from pinfeather.model.metadata import Metadata
 from pinfeather.model.noun import (
     Duration,
     Many,
@@ -134,6 +135,7 @@ class LoadBalancer(Noun):
     flush_interval: Duration | None = None
     servers_transport: Reference | None = None
     middlewares: Many[Reference] = ()
+    metadata: Metadata | None = None
 
     @model_validator(mode="after")
     def _weights(self) -> Self:
@@ -150,6 +152,7 @@ class Split(Noun):
     when_down: WhenDown = "fail"
     weight_zero: WeightZero = "drop"
     middlewares: Many[Reference] = ()
+    metadata: Metadata | None = None
 
     @model_validator(mode="after")
     def _weights(self) -> Self:

@@ -35,6 +35,8 @@ class Cookie(Noun):
     """Absent: the dialect's default, `/` nearly everywhere."""
     domain: Attribute | None = None
     """Absent is host-only, which no value of Domain says."""
+    hash: Literal["md5", "sha", "index"] | None = None
+    """What the value is made of (Voyager); absent is the proxy's own way. Another one, and clients are drawn anew once."""
 
     @model_validator(mode="after")
     def _browsers_take_it(self) -> Self:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
+from pinfeather.model.services import Server, TcpServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,19 @@ class Derived(NamedTuple):
     """For the support table."""
 
 
-Support = Full | Near | Nothing | When | Derived
+class Becomes(NamedTuple):
+    """Of `features.SERVERS` only: the target reaches the same server by another word; `project` puts that in its place before `emit`.
+
+    `rule(document, path)`, the path being that of the server's field, is the server that is written; None: there is none, a loss.
+    """
+
+    rule: Callable[[Document, Path], Server | TcpServer | None]
+    sentence: str
+    """What is said of each server that is replaced, as `near.<feature>`, and in the support table."""
+    instead: str = ""
+    """What happens to a server for which there is none."""
+
+
+Support = Full | Near | Nothing | When | Derived | Becomes
 FULL = Full()
 NONE = Nothing()

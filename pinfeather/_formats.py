@@ -15,7 +15,7 @@ from pydantic_core.core_schema import ModelSchema
 from pinfeather._plugins import Found
 from pinfeather.model.codes import MEANINGS
 from pinfeather.model.document import Document
-from pinfeather.model.features import ALL_ROWS, FULL, NAMES, NONE, Derived, Feature, Full, Near, Support, When
+from pinfeather.model.features import ALL_ROWS, FULL, NAMES, NONE, Becomes, Derived, Feature, Full, Near, Support, When
 from pinfeather.model.project import INSTEAD
 from pinfeather.translators.contract import AnyTranslator
 
@@ -51,6 +51,8 @@ def _words(support: Support) -> tuple[str, str]:
         return "it depends", support.sentence
     if isinstance(support, Derived):
         return "derived", support.sentence
+    if isinstance(support, Becomes):
+        return "otherwise", support.sentence
     return "no", support.instead
 
 

@@ -54,6 +54,8 @@ class Parsed(NamedTuple):
     document: Document | None
     diagnostics: tuple[Diagnostic, ...] = ()
     spans: Mapping[Path, Span] = NOTHING
+    passed: tuple[str, ...] = ()
+    """Whole documents of a stream that are about something else, byte for byte: what `--pass-through` copies."""
 
 
 class TextFile(NamedTuple):

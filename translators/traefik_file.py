@@ -38,27 +38,21 @@ from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.go_template import escape_actions
 from pinfeather.translators._syntax.traefik_middlewares import put_middleware
 from pinfeather.translators._syntax.traefik_nouns import TLS_OPTIONS, put
+from pinfeather.translators._syntax.traefik_options import TraefikOptions
 from pinfeather.translators._syntax.traefik_reading import read_files
 from pinfeather.translators._syntax.traefik_routing import put_routers, put_tcp_routers
 from pinfeather.translators._syntax.traefik_services import put_service, put_split, put_tcp_service
 from pinfeather.translators._syntax.tree import Tree
-from pinfeather.translators.contract import Emitted, File, Identity, Options, Parsed, Source, TextFile, Translator
+from pinfeather.translators.contract import Emitted, File, Identity, Parsed, Source, TextFile, Translator
 
 PROVIDER = "file"
 
 
-class TraefikFile(Options):
+class TraefikFile(TraefikOptions):
     """Options of `traefik-file`."""
 
-    traefik: Literal["2.11", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7"] = "3.7"
-    """The version of Traefik that reads the file. 2.11 is for reading: rules are in the v2 syntax."""
     syntax: Literal["yaml", "toml"] = "yaml"
     """What is written. Reading goes by the file's suffix, or by its first lines."""
-
-    @property
-    def version(self) -> tuple[int, int]:
-        major, _, minor = self.traefik.partition(".")
-        return int(major), int(minor)
 
 
 # What can be said ------------------------------------------------------------------------------------------------------
@@ -100,6 +94,10 @@ _TABLE: Mapping[Feature, Support] = {
     Feature.TLS: When(says.tls_sees(), "where no route without `tls` guards the same requests before it"),
     Feature.TLS_OFF: Nothing("Traefik leaves it to the entry point: leave `tls` out"),
     Feature.TLS_DOMAINS: When(says.domains_say, "names without `║`"),
+    Feature.TLS_SECRET: Nothing("name a file under `tls.certificates`: the proxy shows the certificate that it has"),
+    Feature.TLS_ISSUER: Nothing(),
+    Feature.DNS_RECORDS: Nothing(),
+    Feature.COOKIE_HASH: Nothing(),
     Feature.TCP_PASSTHROUGH: When(says.passthrough_says, "TCP only"),
     Feature.OBSERVABILITY: When(says.observed, "with at least one setting"),
     **dict.fromkeys((Feature.NAMESPACE, Feature.OBJECT_NAME, Feature.LABELS, Feature.ANNOTATIONS), Nothing(_CARRIED)),

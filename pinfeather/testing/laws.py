@@ -31,7 +31,7 @@ from pinfeather.model.document import Document
 from pinfeather.model.features import NAMES, Derived
 from pinfeather.model.normal import normal
 from pinfeather.model.noun import Tree
-from pinfeather.model.project import Projection, project
+from pinfeather.model.project import Projection, project, with_other_servers
 from pinfeather.testing.probes import draws, probes
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators.contract import AnyTranslator, Emitted, File, Options, Source
@@ -60,6 +60,7 @@ def second_pass(translator: AnyTranslator, options: Options, document: Document)
 def honest_loss(translator: AnyTranslator, options: Options, document: Document) -> None:
     """3. A loss is reported exactly when something changed, once a path, and what decides is never called `carried`."""
     projection = _kept(translator, options, document)
+    document, _ = with_other_servers(document, translator.supports(options))  # said as `near`
     kept, lost = projection.kept, [finding for finding in projection.diagnostics if not finding.code.startswith("near.")]
     told = "; ".join(f"{finding.code}@{dotted(finding.path)}" for finding in lost) or "nothing"
     assert bool(lost) == (kept != document), f"{translator.name} reports {told}; what changed: {_difference(document, kept)}"
@@ -243,7 +244,7 @@ def _shares(found: Outcomes, by_name: bool) -> dict[object, Fraction]:
 def _contents(document: Document, names: Iterable[str]) -> set[str]:
     """Middlewares by what they do, since a target may give them other names."""
     found = ((name, document.middlewares.get(name)) for name in names)
-    return {name if each is None else each.model_dump_json(exclude_defaults=True) for name, each in found}
+    return {name if each is None else each.model_dump_json(exclude_defaults=True, exclude={"metadata"}) for name, each in found}
 
 
 # Stray keys ------------------------------------------------------------------------------------------------------------

@@ -94,8 +94,12 @@ _tcp_leaves = _one_of({"sni": _HOSTS | st.just("*"), "sni_regex": _REGEXES, "alp
 _tls_extra: Fields = {
     "resolver": texts,
     "domains": st.lists(optional({"main": _HOSTS}, {"sans": _lists(_HOSTS)}), max_size=2),
+    "secret": texts,
+    "issuer": optional({"name": texts}, {"kind": st.sampled_from(["Issuer", "ClusterIssuer"])}),
 }
-_metadata = optional({}, {"namespace": texts, "object": texts, "labels": _named(texts)})
+_metadata = optional(
+    {}, {"namespace": texts, "object": texts, "labels": _named(texts), "annotations": _named(texts), "dns": _named(texts, 1)}
+)
 _observability = optional({}, {"access_logs": booleans, "metrics": booleans, "tracing": booleans, "trace_verbosity": st.just("minimal")})
 
 
@@ -110,6 +114,7 @@ def cookies(prefix: str) -> Trees:
             "same_site": st.sampled_from(["none", "lax", "strict"]),
             "path": st.sampled_from(["/", "/a", ""]),
             "domain": st.sampled_from(["a.io", ""]),
+            "hash": st.sampled_from(["md5", "sha", "index"]),
         },
     )
     return made.map(lambda tree: {**tree, "secure": True} if isinstance(tree, dict) and tree.get("same_site") == "none" else tree)
@@ -137,7 +142,16 @@ _urls = st.builds(
 )
 _servers = st.lists(
     optional({"url": _urls}, {"weight": st.integers(1, 9), "preserve_path": booleans})
-    | optional({"kubernetes": optional({"service": _PLAIN, "port": st.just(80)}, {})}, {})
+    | optional(
+        {
+            "kubernetes": optional(
+                {"service": _PLAIN, "port": st.sampled_from([80, 8080, "http"])},
+                {"namespace": st.sampled_from(["default", "other"]), "scheme": st.sampled_from(["http", "https", "h2c"])},
+            )
+        },
+        {},
+    )
+    | optional({"container": optional({}, {"name": _PLAIN, "port": st.sampled_from([80, 8080]), "scheme": st.just("https")})}, {})
     | optional({"url": _urls}, {}),
     max_size=3,
 )
@@ -152,6 +166,7 @@ def _load_balancers(middlewares: tuple[str, ...], transports: tuple[str, ...]) -
         "pass_host_header": booleans,
         "flush_interval": durations,
         "middlewares": _references(middlewares),
+        "metadata": _metadata,
     }
     if transports:
         further["servers_transport"] = st.sampled_from(transports)
@@ -179,6 +194,9 @@ def _splits(prefix: str) -> Fields:
         "when_down": st.sampled_from(["fail", "redraw"]),
         "weight_zero": st.sampled_from(["keep", "drop"]),
     }
+
+
+_SOURCE: Fields = {"sticky": st.sampled_from([{"source_address": {}}, {"source_address": {"size": 1000, "lifetime": "60s"}}])}
 
 
 _MIDDLEWARES: Fields = {
@@ -233,7 +251,7 @@ def documents(draw: st.DrawFn, *, tcp: bool = True) -> Document:
         if middlewares:
             kinds["chain"] = optional({"middlewares": _lists(st.sampled_from(tuple(middlewares)), 1, 2)}, {})
         kind = draw(st.sampled_from(sorted(kinds)))
-        middlewares[name] = {kind: draw(kinds[kind])}
+        middlewares[name] = {kind: draw(kinds[kind]), **({"metadata": draw(_metadata)} if draw(st.integers(0, 4)) == 0 else {})}
     transports: dict[str, Tree] = draw(_named(st.just({"insecureSkipVerify": True, "serverName": "{{x"}), 1))
     options: dict[str, Tree] = draw(
         _named(optional({"min_version": st.just("VersionTLS12")}, {"sni_strict": booleans, "client_auth_ca_files": _lists(texts)}), 1)
@@ -244,7 +262,8 @@ def documents(draw: st.DrawFn, *, tcp: bool = True) -> Document:
         made = _load_balancers(passed, tuple(transports))
         if number > 1 and draw(booleans):
             below = tuple(services)
-            made = optional({"split": _entries(below)}, {**_splits(f"v{number}-"), "middlewares": _references(passed)})
+            further_ones = {**_splits(f"v{number}-"), "middlewares": _references(passed), "metadata": _metadata}
+            made = optional({"split": _entries(below)}, further_ones)
         services[name] = draw(made)
     tree |= {"middlewares": middlewares, "services": services, "servers_transports": transports, "tls_options": options}
     further: Fields = {
@@ -291,7 +310,7 @@ def _tcp(draw: st.DrawFn, further: Fields) -> dict[str, Tree]:
     allowed = optional({"ip_allow_list": optional({"source_ranges": _lists(_NETWORKS, 1)}, {})}, {})
     middlewares = draw(_named(allowed | st.just({"other": {"kind": "inFlightConn", "config": {"amount": 3}}}), 2))
     server = optional({"address": st.sampled_from(["127.0.0.1:1", "localhost:2", "[::1]:3"])}, {"tls": booleans})
-    balancer = optional({"servers": st.lists(server, max_size=2)}, {"proxy_protocol": st.sampled_from([1, 2])})
+    balancer = optional({"servers": st.lists(server, max_size=2)}, {"proxy_protocol": st.sampled_from([1, 2]), **_SOURCE})
     services: dict[str, Tree] = draw(st.dictionaries(names, balancer, max_size=2))
     if services:
         split = draw(_named(optional({"split": _entries(tuple(services)).map(_all_bind)}, {}), 1))

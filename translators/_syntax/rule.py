@@ -10,6 +10,7 @@ their own because Traefik refuses an empty argument: a header whose value is emp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -67,12 +68,14 @@ Matchers = Mapping[str, tuple[tuple[int, ...], Make]]
 
 
 def _ascii(text: str) -> str:
-    if not text.isascii():
+    if not isinstance(text, Template) and not text.isascii():
         raise ValueError(f"the host regex {text!r} is not ASCII, which Traefik wants; write the host in punycode")
     return text
 
 
 def read_network(text: str) -> str:
+    if isinstance(text, Template):
+        return text
     _, slash, bits = text.partition("/")
     if "%" in text or (slash and not (bits.isascii() and bits.isdigit())):
         raise ValueError(f"{text!r} is neither an IP address nor a network such as 10.0.0.0/8")
@@ -91,6 +94,8 @@ def _regex(text: str) -> str:
 
 def read_header_regex(name: str, regex: str) -> Match:
     """The condition that a regex on a header is: on a cookie, or on the header."""
+    if isinstance(regex, Template) or isinstance(name, Template):
+        return Header(header=HeaderMatch(name=name, regex=regex))
     if name.lower() == "cookie" and (pattern := read_pattern(regex)) is not None:
         with suppress(ValidationError):  # a value that no cookie of the model has: it stays a regex
             return Cookie(cookie=CookieMatch(name=pattern.name, value=pattern.value, regex=pattern.regex))
@@ -129,14 +134,17 @@ _TCP: Matchers = {
 _V2_NAMES = {"Headers": "Header", "HeadersRegexp": "HeaderRegexp", "HostHeader": "Host"}
 
 
-def parse_http(text: str) -> Match:
-    """The match that a router's rule says. Raises RuleError, and nothing else."""
-    return tree(read(text), lambda call: _leaf(call, _HTTP))
+def parse_http(text: str, expressions: re.Pattern[str] | None = None) -> Match:
+    """The match that a router's rule says. Raises RuleError, and nothing else.
+
+    An argument in which one of the `expressions` is found is a `Template`: some other program fills it in.
+    """
+    return tree(read(text), lambda call: _leaf(call, _HTTP, expressions))
 
 
-def parse_tcp(text: str) -> Match:
+def parse_tcp(text: str, expressions: re.Pattern[str] | None = None) -> Match:
     """The match that a TCP router's rule says. Raises RuleError, and nothing else."""
-    return tree(read(text), lambda call: _leaf(call, _TCP))
+    return tree(read(text), lambda call: _leaf(call, _TCP, expressions))
 
 
 def tree(node: Node, leaf: Callable[[Call], Match]) -> Match:
@@ -180,7 +188,12 @@ def full_arguments(call: Call) -> Sequence[Argument]:
     return call.arguments
 
 
-def _leaf(call: Call, matchers: Matchers) -> Match:
+def templated(text: str, expressions: re.Pattern[str] | None) -> str:
+    """The text, as a `Template` where an expression is found in it."""
+    return text if expressions is None or expressions.search(text) is None else Template(text)
+
+
+def _leaf(call: Call, matchers: Matchers, expressions: re.Pattern[str] | None) -> Match:
     name = matcher_name(call, tuple(matchers))
     counts, make = matchers[name]
     arguments = full_arguments(call)
@@ -188,7 +201,7 @@ def _leaf(call: Call, matchers: Matchers) -> Match:
         wanted = " or ".join(map(str, counts))
         instead = f"write {call.name}(…) || {call.name}(…)" if counts == (1,) else ""
         raise RuleError(f"{call.name} takes {wanted} argument{'s' * (counts != (1,))}, not {len(arguments)}", call.offset, instead)
-    return built(lambda: make([argument.text for argument in arguments]), arguments)
+    return built(lambda: make([templated(argument.text, expressions) for argument in arguments]), arguments)
 
 
 def built(make: Callable[[], Match], arguments: Sequence[Argument]) -> Match:
@@ -207,24 +220,27 @@ def built(make: Callable[[], Match], arguments: Sequence[Argument]) -> Match:
 # Writing ---------------------------------------------------------------------------------------------------------------
 
 
-def print_http(match: Match) -> str:
-    """The rule of an HTTP match, in the v3 syntax. Raises Unsayable: see `why_not_http`."""
-    return _printed(match, _http_call)
+def print_http(match: Match, *, templates: bool = False) -> str:
+    """The rule of an HTTP match, in the v3 syntax. Raises Unsayable: see `why_not_http`.
+
+    With `templates`, those are printed to the letter, between backticks.
+    """
+    return _printed(match, _http_call if templates else _without_templates(_http_call))
 
 
-def print_tcp(match: Match) -> str:
+def print_tcp(match: Match, *, templates: bool = False) -> str:
     """The rule of a TCP match, in the v3 syntax. Raises Unsayable: see `why_not_tcp`."""
-    return _printed(match, _tcp_call)
+    return _printed(match, _tcp_call if templates else _without_templates(_tcp_call))
 
 
-def why_not_http(match: Match) -> str | None:
+def why_not_http(match: Match, *, templates: bool = False) -> str | None:
     """Why no rule of an HTTP router says this match, or None if one does."""
-    return _why_not(match, _http_call)
+    return _why_not(match, _http_call if templates else _without_templates(_http_call))
 
 
-def why_not_tcp(match: Match) -> str | None:
+def why_not_tcp(match: Match, *, templates: bool = False) -> str | None:
     """Why no rule of a TCP router says this match, or None if one does."""
-    return _why_not(match, _tcp_call)
+    return _why_not(match, _tcp_call if templates else _without_templates(_tcp_call))
 
 
 def _why_not(match: Match, call: Callable[[Leaf], str]) -> str | None:
@@ -263,11 +279,19 @@ def _held(match: Match, call: Callable[[Leaf], str], tight: int, depth: int) -> 
 
 
 def _call(name: str, *arguments: str) -> str:
-    return f"{name}({', '.join(map(quote_go, arguments))})"
+    return f"{name}({', '.join(map(_quoted, arguments))})"
+
+
+def _quoted(argument: str) -> str:
+    if not isinstance(argument, Template):
+        return quote_go(argument)
+    if "`" in argument:
+        raise Unsayable("a template with a backtick has no place in a rule until it is bound to a value")
+    return f"`{argument}`"
 
 
 def _http_call(leaf: Leaf) -> str:
-    match _without_template(leaf):
+    match leaf:
         case Host(host=host):
             return _call("Host", host)
         case HostRegex(host_regex=regex):
@@ -288,7 +312,7 @@ def _http_call(leaf: Leaf) -> str:
 
 
 def _tcp_call(leaf: Leaf) -> str:
-    match _without_template(leaf):
+    match leaf:
         case ServerNameIs(sni=name):
             return _call("HostSNI", name)
         case ServerNameRegex(sni_regex=regex):
@@ -302,16 +326,19 @@ def _tcp_call(leaf: Leaf) -> str:
     raise Unsayable("a condition on HTTP has no place in the rule of a TCP router", leaf)
 
 
-def _without_template(leaf: Leaf) -> Leaf:
-    for value in leaf.__dict__.values():
-        inner = value.__dict__.values() if isinstance(value, (PathMatch, ValueMatch)) else (value,)
-        if any(isinstance(text, Template) for text in inner):
-            raise Unsayable("a template has no place in a rule until it is bound to a value", leaf)
-    return leaf
+def _without_templates(call: Callable[[Leaf], str]) -> Callable[[Leaf], str]:
+    def without(leaf: Leaf) -> str:
+        for value in leaf.__dict__.values():
+            inner = value.__dict__.values() if isinstance(value, (PathMatch, ValueMatch)) else (value,)
+            if any(isinstance(text, Template) for text in inner):
+                raise Unsayable("a template has no place in a rule until it is bound to a value", leaf)
+        return call(leaf)
+
+    return without
 
 
 def _host_regex(regex: str, leaf: Leaf) -> str:
-    if not regex.isascii():
+    if not isinstance(regex, Template) and not regex.isascii():
         raise Unsayable(f"Traefik refuses the host regex {regex!r}: it is not ASCII", leaf)
     return regex or _EMPTY_REGEX
 
@@ -335,6 +362,8 @@ def _query_call(query: ValueMatch) -> str:
 
 
 def _cookie(cookie: CookieMatch, leaf: Leaf) -> str:
+    if isinstance(cookie.value, Template) or isinstance(cookie.regex, Template) or isinstance(cookie.name, Template):
+        raise Unsayable("a template inside of a cookie's pattern has no place in a rule until it is bound to a value", leaf)
     if cookie.value is not None:
         return _call("HeaderRegexp", "Cookie", write_value(cookie.name, cookie.value))
     pattern = write_regex(cookie.name, cookie.regex or "")

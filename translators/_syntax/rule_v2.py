@@ -9,9 +9,11 @@ Both readers return the match and notes: one sentence for each difference from w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from pydantic import TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from pinfeather.model.match import (
@@ -37,24 +39,59 @@ from pinfeather.model.noun import regex as checked_regex
 from pinfeather.translators._syntax.rule import built, full_arguments, matcher_name, read_alpn, read_header_regex, read_network, tree
 from pinfeather.translators._syntax.rule_cookie import quote_meta
 from pinfeather.translators._syntax.rule_grammar import Argument, Call, RuleError, read
+from pinfeather.translators._syntax.tree import Tree
 
 QUERY_NOTE = "the v2 syntax compares the first value of a repeated query parameter, here any of its values may hold"
 PORT_NOTE = (
     "the v2 syntax compares a host template that contains ':' with the port of the request, here a host is compared without its port"
 )
 
+_MATCH: TypeAdapter[Match] = TypeAdapter(Match, config={"defer_build": True})
 Notes = dict[str, None]
 Make = Callable[[Call, Sequence[Argument], Notes], Match]
 
 
-def parse_http_v2(text: str) -> tuple[Match, tuple[str, ...]]:
+def parse_http_v2(text: str, expressions: re.Pattern[str] | None = None) -> tuple[Match, tuple[str, ...]]:
     """The match of a v2 rule of an HTTP router, and the notes. Raises RuleError, and nothing else."""
-    return _parse(text, _HTTP)
+    return _templated(text, _HTTP, expressions)
 
 
-def parse_tcp_v2(text: str) -> tuple[Match, tuple[str, ...]]:
+def parse_tcp_v2(text: str, expressions: re.Pattern[str] | None = None) -> tuple[Match, tuple[str, ...]]:
     """The match of a v2 rule of a TCP router, and the notes. Raises RuleError, and nothing else."""
-    return _parse(text, _TCP)
+    return _templated(text, _TCP, expressions)
+
+
+def _templated(text: str, matchers: Mapping[str, Make], expressions: re.Pattern[str] | None) -> tuple[Match, tuple[str, ...]]:
+    """Expressions mean something to v2's own templates, so each is read as a plain word, and put back."""
+    held: dict[str, str] = {}
+
+    def word(found: re.Match[str]) -> str:
+        name = f"x{len(held)}x".rjust(len(found[0]), "x") + "x"
+        held[name] = found[0]
+        return name
+
+    if expressions is None or expressions.search(text) is None:
+        return _parse(text, matchers)
+    match, notes = _parse(expressions.sub(word, text), matchers)
+    return replaced(match, held), notes
+
+
+def replaced(match: Match, held: Mapping[str, str]) -> Match:
+    """The match with the texts that hold one of the words as templates, in which each word is what it stands for."""
+
+    def walk(value: Tree) -> Tree:
+        if isinstance(value, dict):
+            return {key: walk(child) for key, child in value.items()}
+        if isinstance(value, list):
+            return [walk(child) for child in value]
+        if isinstance(value, str) and any(word in value for word in held):
+            for word, expression in held.items():
+                value = value.replace(word, expression)
+            return {"template": value}
+        return value
+
+    found: Match = _MATCH.validate_python(walk(match.model_dump(mode="json", exclude_none=True)))
+    return found
 
 
 def _parse(text: str, matchers: Mapping[str, Make]) -> tuple[Match, tuple[str, ...]]:

@@ -7,10 +7,12 @@ in every dialect that is read this way (Kubernetes prunes it, paerser 0.2.2 skip
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Severity, Span, dotted, error, info, nearest
+from pinfeather.model.noun import Template
 from pinfeather.translators._syntax import paerser
 from pinfeather.translators._syntax.tree import Mark, Reading, Tree, elements, entries, kind
 
@@ -21,6 +23,7 @@ class Manner(NamedTuple):
     fold_case: bool = False  # keys of the dialect's own are found in any case (Go's strings.EqualFold); names never are
     go_scalars: bool = False  # any scalar is read as the text that Go sees, see paerser.py
     split_lists: bool = False  # a text stands for a list, split at its commas
+    expressions: re.Pattern[str] | None = None  # a text in which this is found is a `Template`, filled in by another program
 
 
 STRICT = Manner()
@@ -144,7 +147,7 @@ class Taking:
         if spot is None:
             return []
         if isinstance(spot[0], str) and self._book.manner.split_lists:
-            return paerser.split_list(spot[0])
+            return [self._template(part) for part in paerser.split_list(spot[0])]
         texts = [self._text(item, mark, spot[2], index) for index, item, mark in self._elements(*spot)]
         return [text for text in texts if text is not None]
 
@@ -161,7 +164,7 @@ class Taking:
         return {k: text for k, text in texts.items() if text is not None}
 
     def integer(self, key: str, low: int | None = None, high: int | None = None) -> int | None:
-        """A whole number, within its bounds if they are given."""
+        """A whole number, within its bounds if they are given. Where a template may stand, ask `number`."""
         spot = self._take(key)
         if spot is None:
             return None
@@ -176,6 +179,15 @@ class Taking:
             self._say(Code.VALUE, f"{name} is {number}: it is {bounds}", (name,), mark)
             return None
         return number
+
+    def number(self, key: str, low: int | None = None, high: int | None = None) -> int | Template | None:
+        """The same, or a template."""
+        name = self._find(key, self._left)
+        value = None if name is None else self._left[name][0]
+        if isinstance(value, str) and isinstance(text := self._template(value), Template):
+            self._take(key)
+            return text
+        return self.integer(key, low, high)
 
     def boolean(self, key: str) -> bool | None:
         spot = self._take(key)
@@ -287,7 +299,12 @@ class Taking:
             text = paerser.scalar_text(value)
         if text is None:
             self._wrong(value, "a text", steps, mark)
-        return text
+            return None
+        return self._template(text)
+
+    def _template(self, text: str) -> str:
+        expressions = self._book.manner.expressions
+        return text if expressions is None or expressions.search(text) is None else Template(text)
 
     def _wrong(self, value: Tree, wanted: str, steps: tuple[str | int, ...], mark: Mark) -> None:
         path = (*self.path, *steps)

@@ -6,6 +6,7 @@ out of a `Taking` into the plain tree of a noun, `put` writes them from the noun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum, auto
 from hashlib import sha1
@@ -56,6 +57,8 @@ class Reader(NamedTuple):
     text: str = ""
     known: Mapping[str, Collection[str]] = NOTHING
     """The names that this run defines, by section."""
+    expressions: re.Pattern[str] | None = None
+    """What another program fills in: a text, or an argument of a rule, in which it is found is a `Template`."""
 
     def local(self, reference: str, section: str) -> str:
         """A reference without its provider, if that is the own one and the thing is in this run."""
@@ -72,12 +75,16 @@ class Reader(NamedTuple):
 
 _TAKERS: Mapping[Kind, Callable[[Taking, str], Tree]] = {
     Kind.TEXT: lambda node, key: node.text(key),
-    Kind.INTEGER: lambda node, key: node.integer(key),
+    Kind.INTEGER: lambda node, key: _number(node, key),
     Kind.BOOLEAN: lambda node, key: node.boolean(key),
     Kind.DURATION: lambda node, key: node.duration(key),
     Kind.TEXTS: lambda node, key: list(node.text_list(key)),
     Kind.TEXT_MAP: lambda node, key: dict(node.text_map(key)),
 }
+
+
+def _number(node: Taking, key: str) -> Tree:
+    return node.number(key)
 
 
 def take(node: Taking, keys: Iterable[Key], at: Path, reader: Reader) -> dict[str, Tree]:

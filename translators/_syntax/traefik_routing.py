@@ -114,9 +114,9 @@ def _take_rule(name: str, node: Taking, reader: Reader, spans: Spans, *, tcp: bo
     old = syntax == "v2" or reader.version < (3, 0)
     try:
         if old:
-            match, notes = (parse_tcp_v2 if tcp else parse_http_v2)(rule)
+            match, notes = (parse_tcp_v2 if tcp else parse_http_v2)(rule, reader.expressions)
         else:
-            match, notes = (parse_tcp if tcp else parse_http)(rule), ()
+            match, notes = (parse_tcp if tcp else parse_http)(rule, reader.expressions), ()
     except RuleError as fault:
         said = f"the rule of {name!r} cannot be read: {fault.message}"
         node.report(error(Code.RULE, said, instead=fault.instead, span=_inside(node, rule, fault.offset, reader)))
