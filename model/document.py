@@ -75,7 +75,8 @@ def canary_name(route: Route, index: int) -> str:
 def problems(document: Document) -> Iterator[Diagnostic]:
     """Everything that does not fit together: names that stand twice, references to nothing, circles, one cookie on two levels."""
     yield from _names(document)
-    yield from _references(document)
+    for missing in _references(document):
+        yield missing._replace(instead=_and_then(document, missing))
     circles = [*_circles(document.services, Split), *_circles(document.tcp_services, TcpSplit)]
     yield from circles
     if not circles:
@@ -137,6 +138,17 @@ def _references(document: Document) -> Iterator[Diagnostic]:
             for index, entry in enumerate(tcp_service.split):
                 path = ("tcp_services", name, "split", index, "to")
                 yield from _missing("TCP service", entry.to, document.tcp_services, path, "tcp_services")
+
+
+def _and_then(document: Document, missing: Diagnostic) -> str:
+    """The remedy, and for a route what becomes of its requests: Traefik disables a router that names nothing."""
+    section, index, *rest = missing.path
+    if section != "routes" or not isinstance(index, int) or "entry_points" in rest or "tls" in rest:
+        return missing.instead
+    from pinfeather.model.fallen import falls_to
+
+    stop = " " if missing.instead.endswith("?") else "; "
+    return f"{missing.instead}{stop}Traefik disables {document.routes[index].name!r}: {falls_to(document, index)}"
 
 
 def _route_references(

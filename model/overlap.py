@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pinfeather.model.document import Document, EntryPoint
-from pinfeather.model.match import PathMatch
+from pinfeather.model.match import AllOf, AnyOf, Match, PathMatch, conjuncts
 from pinfeather.model.normal import Rung, lifted, precedence
 from pinfeather.model.routes import Route
 from pinfeather.model.services import Split
@@ -16,12 +16,13 @@ def overlap(one: Route, other: Route) -> bool:
     """Whether a request may hold for both lifted routes. Says no only where it is sure."""
     if one.entry_points and other.entry_points and not set(one.entry_points) & set(other.entry_points):
         return False
-    if one.hosts and other.hosts and not any(_same_host(a, b) for a in one.hosts for b in other.hosts):
+    if one.hosts and other.hosts and not any(same_host(a, b) for a in one.hosts for b in other.hosts):
         return False
     return not _apart(one.path, other.path)
 
 
-def _same_host(one: str, other: str) -> bool:
+def same_host(one: str, other: str) -> bool:
+    """Whether a request can have a host that both names hold for."""
     for wild, name in ((one, other), (other, one)):
         if wild == "*" or wild == name:
             return True
@@ -96,3 +97,50 @@ def _speak_tls(document: Document, one: Route, other: Route) -> bool:
     shared = (set(one.entry_points) or every) & (set(other.entry_points) or every)
     points = [document.entry_points.get(name) for name in shared]
     return bool(points) and all(isinstance(point, EntryPoint) and point.tls is True for point in points)
+
+
+# Whether one route takes all that another asks for -------------------------------------------------------------------------
+
+
+def covers(one: Route, other: Route) -> bool:
+    """Whether every request that holds for the second lifted route holds for the first. Says yes only where it is sure."""
+    points = set(one.entry_points)
+    if points != set(other.entry_points) and not (points and other.entry_points and points >= set(other.entry_points)):
+        return False
+    if (one.tls is None) != (other.tls is None) or (
+        one.tls is not None and other.tls is not None and one.tls.terminate != other.tls.terminate
+    ):
+        return False
+    if one.hosts and not (other.hosts and all(any(_host_within(name, wide) for wide in one.hosts) for name in other.hosts)):
+        return False
+    asked = conjuncts(other.match)
+    return _path_within(other.path, one.path) and all(any(implies(given, part) for given in asked) for part in conjuncts(one.match))
+
+
+def _host_within(name: str, wide: str) -> bool:
+    if name == wide or wide == "*":
+        return True
+    return wide.startswith("*.") and not name.startswith("*") and name.partition(".")[2] == wide[2:]
+
+
+def _path_within(path: PathMatch | None, wide: PathMatch | None) -> bool:
+    if wide is None or wide == PathMatch(prefix="/"):
+        return True
+    if path is None:
+        return False
+    if wide.prefix is not None:
+        return (path.exact or path.prefix or "").startswith(wide.prefix)
+    return path == wide
+
+
+def implies(given: Match, wanted: Match) -> bool:
+    """Whether the first condition cannot hold without the second. Says yes only where it is sure."""
+    if given == wanted:
+        return True
+    if isinstance(given, AnyOf):
+        return all(implies(part, wanted) for part in given.any)
+    if isinstance(wanted, AnyOf):
+        return any(implies(given, part) for part in wanted.any)
+    if isinstance(wanted, AllOf):
+        return all(implies(given, part) for part in wanted.all)
+    return isinstance(given, AllOf) and any(implies(part, wanted) for part in given.all)
