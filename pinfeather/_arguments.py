@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-OWN = frozenset({"--help", "--from", "--to", "--output", "--force", "--allow", "--allow-file", "--report", "--all"})
+OWN = frozenset(
+    {
+        "--help", "--from", "--to", "--output", "--force", "--allow", "--allow-file", "--report", "--report-to", "--all", "--bind",
+        "--servers", "--instance", "--from-static", "--pass-through", "--best-effort",
+    }
+)  # fmt: skip
 """The flags of `convert` itself."""
 
 
@@ -26,7 +31,16 @@ def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     convert.add_argument("--force", action="store_true", help="write over a file that is not Pinfeather's")
     convert.add_argument("--allow", action="append", default=[], metavar="CODE[@PATH]", help="allow a loss; may be given again")
     convert.add_argument("--allow-file", metavar="FILE", help="allowed losses, one a line; a refusal prints it ready to keep")
-    _reporting(convert)
+    _reporting(convert, "markdown")
+    convert.add_argument("--report-to", metavar="FILE", help="where the findings go; standard error without it")
+    convert.add_argument("--bind", action="append", default=[], metavar="EXPR=VALUE", help="put a value in the place of an expression")
+    convert.add_argument(
+        "--servers", action="append", default=[], metavar="REF=URL[,URL]", help="say which servers a Service or a container has"
+    )
+    convert.add_argument("--instance", metavar="FILE", help="what the proxy is configured for: options and entry points")
+    convert.add_argument("--from-static", metavar="FILE", help="the same, from Traefik's static configuration")
+    convert.add_argument("--pass-through", action="store_true", help="copy the objects of other kinds to the output, byte for byte")
+    convert.add_argument("--best-effort", action="store_true", help="write what can be said, with each loss as a comment")
     convert.epilog = "Further options are those of the two formats: see `pinfeather formats NAME`."
 
     lint = commands.add_parser("lint", help="find what is wrong in files and folders", allow_abbrev=False)
@@ -52,10 +66,9 @@ def format_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple
     peek.add_argument("--from", dest="source")
     peek.add_argument("--to", dest="target")
     named, _ = peek.parse_known_args(words)
-    formats = [named.target, *([named.source] if named.source else builtin.MODULES)]
     fields = {
         name: field
-        for each in formats
+        for each in [named.target, *([named.source] if named.source else builtin.MODULES)]
         if each is not None and (found := translator(each)[0]) is not None
         for name, field in found.options.model_fields.items()
     }
@@ -70,6 +83,6 @@ def format_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple
     return tuple(fields)
 
 
-def _reporting(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--report", choices=("text", "json"), default="text", help="how findings are printed")
+def _reporting(parser: argparse.ArgumentParser, *further: str) -> None:
+    parser.add_argument("--report", choices=("text", "json", *further), default="text", help="how findings are printed")
     parser.add_argument("--all", action="store_true", help="print every finding, not the worst ten")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from pinfeather.model.diagnostics import Allowed, Code, Diagnostic, Path, Report, Severity, Span, error, nearest, span_at
 from pinfeather.model.document import Document
+from pinfeather.model.features import Feature
 from pinfeather.model.normal import normal
 from pinfeather.model.project import project
-from pinfeather.translators.contract import NOTHING, AnyTranslator, Artifact, Emitted, File, Options, Parsed, Source
+from pinfeather.translators.contract import NOTHING, AnyTranslator, Artifact, File, Options, Parsed, Source
+
+Stage = Callable[[str], None]
+"""Told the name of each stage as it begins, for whoever shows progress."""
 
 
 class Converted(NamedTuple):
@@ -21,6 +25,8 @@ class Converted(NamedTuple):
     document: Document | None
     report: Report
     spans: Mapping[Path, Span] = NOTHING
+    templates: tuple[str, ...] = ()
+    """The flags that would bind the templates of a document that was refused for them."""
 
     @property
     def refused(self) -> bool:
@@ -84,35 +90,73 @@ def convert(
     allowed: Iterable[Allowed] = (),
 ) -> Converted:
     """Reads `source` and writes it in another format. Strict: an error that is not allowed leaves no artifact."""
-    rules = tuple(allowed)
     parsed = read(source, reader, read_options or reader.options())
+    return converted(parsed, writer, write_options or writer.options(), allowed=allowed)
+
+
+def converted(
+    parsed: Parsed,
+    writer: AnyTranslator,
+    options: Options,
+    *,
+    allowed: Iterable[Allowed] = (),
+    best_effort: bool = False,
+    stage: Stage = lambda _name: None,
+) -> Converted:
+    """Writes what was read. `best_effort`: what cannot be said is left out, each loss a comment where it would have stood.
+
+    Best effort never takes a middleware, an address list or a demand for TLS from a route: the route goes as a whole.
+    """
+    rules = tuple(allowed)
     if parsed.document is None:
         # No permission makes a document of it, so none is taken.
         return Converted((), None, Report.of(parsed.diagnostics), parsed.spans)
-    written = write(parsed.document, writer, write_options or writer.options(), allowed=rules)
+    lenient = (*rules, *map(Allowed, ("loss.*", "unread.*"))) if best_effort else rules
+    written = write(parsed.document, writer, options, allowed=rules, best_effort=best_effort, stage=stage)
     found = (*parsed.diagnostics, *(finding.at(span_at(parsed.spans, finding.path)) for finding in written.report.diagnostics))
-    report = Report.of(found).allowing(rules)
-    return Converted(() if report.errors else written.artifacts, written.document, report, parsed.spans)
+    report = Report.of(found).allowing(lenient)
+    templates: tuple[str, ...] = ()
+    if any(finding.code == f"loss.{Feature.TEMPLATE}" for finding in report.errors):
+        from pinfeather.model.bind import expressions
+
+        templates = tuple(each.flag for each in expressions(parsed.document))
+    return Converted(() if report.errors else written.artifacts, written.document, report, parsed.spans, templates)
 
 
-def write(document: Document, writer: AnyTranslator, options: Options, *, allowed: Iterable[Allowed] = ()) -> Converted:
+def write(
+    document: Document,
+    writer: AnyTranslator,
+    options: Options,
+    *,
+    allowed: Iterable[Allowed] = (),
+    best_effort: bool = False,
+    stage: Stage = lambda _name: None,
+) -> Converted:
     """Writes a document, and believes the text only when it reads back as the same."""
     rules = tuple(allowed)
+    stage("looking for what the target cannot say")
     try:
         projection = project(document, writer.supports(options), rules)
     except Exception as problem:  # noqa: BLE001 - the table holds functions of the format's own
         return Converted((), document, Report.of((_raised(writer, "saying what it supports", problem),)))
+    stage("writing")
     try:
         emitted = writer.emit(projection.kept, options)
     except Exception as problem:  # noqa: BLE001 - what it was given it must be able to say
         return Converted((), document, Report.of((*projection.diagnostics, _raised(writer, "writing", problem))))
-    doubts = _read_back(projection.kept, emitted, writer, options)
+    stage("reading back")
+    again = read(emitted.source(), writer, options)
+    doubts = _read_back(projection.kept, again, writer)
     report = Report.of((*projection.diagnostics, *doubts)).allowing(rules)
+    if best_effort and not doubts:
+        from pinfeather._best_effort import commented, left_out
+
+        report = Report.of(left_out(finding) for finding in report.diagnostics)
+        emitted = commented(emitted, again, document, report, lambda source: read(source, writer, options))
     return Converted(() if report.errors else emitted.artifacts, projection.kept, report)
 
 
-def _read_back(kept: Document, emitted: Emitted, writer: AnyTranslator, options: Options) -> tuple[Diagnostic, ...]:
-    again = read(emitted.source(), writer, options)
+def _read_back(kept: Document, again: Parsed, writer: AnyTranslator) -> tuple[Diagnostic, ...]:
     if again.document is None:
         why = next(finding.message for finding in again.diagnostics if finding.severity is Severity.ERROR)
         return (error(Code.BUG_READ_BACK, f"what {writer.name!r} wrote cannot be read back: {why}", instead="nothing was written"),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pinfeather._convert import recognised
@@ -70,28 +70,39 @@ def _standard_input() -> File:
     return File(str(path), data)
 
 
-def reader_for(inputs: Source, name: str | None) -> tuple[AnyTranslator | None, tuple[Diagnostic, ...]]:
-    """The format named, or the one that every file is recognised as."""
+Group = tuple[AnyTranslator, Source]
+"""The files of one format, which are read together."""
+
+
+def readers_for(inputs: Source, name: str | None) -> tuple[tuple[Group, ...], tuple[Diagnostic, ...]]:
+    """The inputs by format: the one that is named, or the one that each file is recognised as. No groups: the diagnostics say why.
+
+    A file that a format reads together with its own (a fragment for the file provider beside a compose file) goes there.
+    """
     if name is not None:
-        return translator(name)
+        chosen, doubts = translator(name)
+        return (((chosen, inputs),) if chosen is not None else ()), doubts
     from pinfeather.translators import builtin
 
-    ours = [builtin.load(each) for each in builtin.MODULES]
-    candidates = _common(inputs, ours) or _common(inputs, every().translators.values())
-    if len(candidates) == 1:
-        return translator(candidates[0])
-    where = Span(inputs.files[0].name) if inputs.files else None
-    if candidates:
-        said = f"this may be any of {', '.join(candidates)}"
-    elif len(inputs.files) == 1:
-        said = "this is in no format that is known here"
-    else:
-        said = "these files are not all in one format that is known here"
-    return None, (error(Code.FORMAT, said, span=where, instead="say which with --from; `pinfeather formats` lists them"),)
-
-
-def _common(inputs: Source, translators: Iterable[AnyTranslator]) -> tuple[str, ...]:
-    return tuple(each.name for each in translators if inputs.files and all(recognised(one, (each,)) for one in inputs.files))
+    ours = {each: builtin.load(each) for each in builtin.MODULES}
+    known: Mapping[str, AnyTranslator] = ours
+    groups: dict[str, list[File]] = {}
+    for one in inputs.files:
+        candidates = recognised(one, ours.values())
+        if not candidates:
+            known = {**ours, **every().translators}
+            candidates = recognised(one, known.values())
+        if len(candidates) != 1:
+            said = f"this may be any of {', '.join(candidates)}" if candidates else "this is in no format that is known here"
+            hint = "say which with --from; `pinfeather formats` lists them"
+            return (), (error(Code.FORMAT, said, span=Span(one.name), instead=hint),)
+        groups.setdefault(candidates[0], []).append(one)
+    for each in list(groups):
+        holder = next((other for other in groups if other != each and each in known[other].companions), None)
+        if holder is not None:
+            groups[holder] += groups.pop(each)
+    order = {file.name: place for place, file in enumerate(inputs.files)}
+    return tuple((known[each], Source(tuple(sorted(files, key=lambda file: order[file.name])))) for each, files in groups.items()), ()
 
 
 def below(folder: Path) -> Iterator[Path]:

@@ -97,9 +97,9 @@ def _convert(parser: argparse.ArgumentParser, convert: argparse.ArgumentParser, 
 
     flags = format_flags(convert, words)
     given = parser.parse_args(words)
-    from pinfeather import _commands
+    from pinfeather import _convert_command
 
-    return _commands.convert(given, {name: getattr(given, name) for name in flags if hasattr(given, name)})
+    return _convert_command.convert(given, {name: getattr(given, name) for name in flags if hasattr(given, name)})
 
 
 def _command(given: argparse.Namespace) -> int:

@@ -124,6 +124,8 @@ class Translator(Generic[O]):
     recognise: Callable[[File], bool]
     """Whether a file looks like this format. Cheap, and never raises."""
     identity: Callable[[Document, O], Identity] = lambda _document, _options: Identity()
+    companions: tuple[str, ...] = ()
+    """Formats whose files this one reads together with its own: a compose file, and the fragment for the file provider beside it."""
 
 
 AnyTranslator = Translator[Any]

@@ -305,7 +305,7 @@ def test_bad_input_is_one_message_at_its_place(ask: Ask, here: Path, what: str) 
         (["convert", "good.yaml", "--to", "pinfeather", "--from", "pinfether"], 2, "error input.format: there is no format 'pinfether'; did you mean 'pinfeather'?"),
         (["convert", "good.yaml", "--to", "traefik-file", "--syntax", "xml"], 2, "error input.option: the format 'traefik-file' and its option 'syntax'"),
         (["convert", "other.yaml", "--to", "pinfeather"], 2, "other.yaml: error input.format: this is in no format that is known here"),
-        (["convert", "good.yaml", "other.yaml", "--to", "pinfeather"], 2, "good.yaml: error input.format: these files are not all in one format"),
+        (["convert", "good.yaml", "other.yaml", "--to", "pinfeather"], 2, "other.yaml: error input.format: this is in no format that is known here"),
         (["convert", "good.yaml", "lossy.yaml", "--to", "traefik-file"], 2, "error input.option: a canonical document is one file, not 2: good.yaml, lossy.yaml"),
         (["convert", "missing.yaml", "--to", "pinfeather"], 4, "pinfeather: missing.yaml: no such file or directory"),
         (["convert", "none", "--to", "pinfeather"], 4, "pinfeather: none: is a folder without a .json, .toml, .yaml, .yml file"),
@@ -340,7 +340,7 @@ def test_a_bug_of_ours_is_said(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> Non
     def broken(*_: object) -> None:
         raise RuntimeError("so it is")
 
-    monkeypatch.setattr("pinfeather._commands.source", broken)
+    monkeypatch.setattr("pinfeather._convert_command.source", broken)
     code, _, errors = ask("convert", "good.yaml", "--to", "pinfeather")
     assert (code, errors) == (3, "pinfeather: bug.internal: RuntimeError: so it is; please report it, with the input\n")
 
