@@ -1,0 +1,35 @@
+"""One entry of the corpus held against what a real Traefik made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pinfeather.model.diagnostics import Severity
+from pinfeather.testing.traefik import Json
+from pinfeather.translators.contract import Parsed
+from tests.corpus_real.meaning import HTTP, TCP, Addresses, OfDocument, OfTraefik
+
+POINTS = ("federation", "http", "https", "imaps", "mqtt", "mqtts", "postgres", "smtps", "ssh", "web", "websecure")
+"""Every entry point that the corpus names."""
+UNREAD = frozenset({"unread.unsupported"})
+"""What Traefik knows and the model does not: a router more on Traefik, and an error that says so."""
+
+
+def compare(parsed: Parsed, raw: Mapping[str, Json], provider: str, addresses: Addresses, points: Iterable[str] = POINTS) -> None:
+    """Our reading is Traefik's: the same routers with the same contents; what Traefik disables is an error of ours, and no route."""
+    real = OfTraefik(raw, provider)
+    errors = [finding for finding in parsed.diagnostics if finding.severity is Severity.ERROR]
+    disabled = {**real.disabled(HTTP), **real.disabled(TCP)}
+    assert errors or not disabled, f"Traefik disables what we read without an error: {disabled}"
+    if parsed.document is None:
+        assert disabled, f"Traefik takes what we do not read: {errors}"
+        return
+    document = OfDocument(parsed.document, points, addresses)
+    for side, ours in ((HTTP, document.http()), (TCP, document.tcp())):
+        theirs = real.enabled(side)
+        more = "\n  ".join(
+            ("", "ours alone:", *(ours - theirs), "Traefik's alone:", *(theirs - ours), "disabled:", *map(str, disabled.items()))
+        )
+        assert not ours - theirs, f"we read routers that Traefik does not have{more}"
+        unread = sum(finding.code in UNREAD for finding in errors)
+        assert (theirs - ours).total() <= unread, f"Traefik has routers that we do not read{more}"
