@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
 
-.PHONY: help setup setup-dev up preview down test check bench accept lock
+.PHONY: help setup setup-dev setup-test up preview down test check bench accept lock
 
 help:
 	@echo 'make up       deploy the stack $(STACK) and check what runs (again: only what changed)'
@@ -14,7 +14,7 @@ help:
 	@echo 'make check    types, lint, format, imports'
 	@echo 'make bench    the figures of bench/README.md'
 	@echo 'make accept   write the golden texts of tests/cases/ again'
-	@echo 'make lock     write requirements.txt and requirements/dev.txt again (needs pip-tools)'
+	@echo 'make lock     write requirements.txt and what is locked in requirements/ again (needs pip-tools)'
 	@echo
 	@echo 'STACK=vm names another stack of stacks/; PYTHON=python3.12 another Python (3.11 or newer).'
 
@@ -22,12 +22,15 @@ setup:
 	@$(PYTHON) tools/setup.py
 
 setup-dev:
+	@$(PYTHON) tools/setup.py --dev --with pulumi
+
+setup-test:
 	@$(PYTHON) tools/setup.py --dev
 
 up preview down: setup
 	@$(RUN) -m tools.stack $@ --stack $(STACK)
 
-test: setup-dev
+test: setup-test
 	@$(RUN) -m pytest $(ARGS)
 
 check:
@@ -42,7 +45,7 @@ bench: setup-dev
 	@$(RUN) -m bench $(ARGS)
 
 accept: setup-dev
-	@$(RUN) -m pytest tests/test_cases.py tests/test_docs.py --accept-cases $(ARGS)
+	@$(RUN) -m pytest tests/test_cases.py tests/test_docs.py tests/test_support_matrix.py --accept-cases $(ARGS)
 
 lock: setup-dev
 	@$(RUN) tools/lock.py $(ARGS)
