@@ -29,6 +29,7 @@ _HOMES = {
     "Nothing": "pinfeather.model.features",
     "When": "pinfeather.model.features",
     "Derived": "pinfeather.model.features",
+    "Becomes": "pinfeather.model.features",
     "Support": "pinfeather.model.features",
     "Diagnostic": "pinfeather.model.diagnostics",
     "Code": "pinfeather.model.diagnostics",
@@ -51,6 +52,8 @@ _HOMES = {
     "Parsed": "pinfeather.translators.contract",
     "Emitted": "pinfeather.translators.contract",
     "TextFile": "pinfeather.translators.contract",
+    "KubernetesObject": "pinfeather.translators.contract",
+    "KubernetesPatch": "pinfeather.translators.contract",
     "hookimpl": "pinfeather.translators.hook",
     "Converted": "pinfeather._convert",
     "convert": "pinfeather._convert",
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
     from pinfeather.model.document import Document as Document
     from pinfeather.model.features import FULL as FULL
     from pinfeather.model.features import NONE as NONE
+    from pinfeather.model.features import Becomes as Becomes
     from pinfeather.model.features import Derived as Derived
     from pinfeather.model.features import Feature as Feature
     from pinfeather.model.features import Full as Full
@@ -100,6 +104,8 @@ if TYPE_CHECKING:
     from pinfeather.model.sticky import Sticky as Sticky
     from pinfeather.translators.contract import Emitted as Emitted
     from pinfeather.translators.contract import File as File
+    from pinfeather.translators.contract import KubernetesObject as KubernetesObject
+    from pinfeather.translators.contract import KubernetesPatch as KubernetesPatch
     from pinfeather.translators.contract import Options as Options
     from pinfeather.translators.contract import Parsed as Parsed
     from pinfeather.translators.contract import Source as Source

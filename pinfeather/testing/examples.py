@@ -221,9 +221,9 @@ def _built(change: Change, server: str) -> Document:
         services["t"] = {"servers": [other], **_mapping(change, "other")}
     document = dict(_mapping(change, "document"))
     if "tcp_services" in document:
-        tcp = {**_as_mapping(_TCP_SERVERS[server]), **_mapping(change, "tcp_servers")}
+        tcp: Tree = [{**_as_mapping(_TCP_SERVERS[server]), **_mapping(change, "tcp_servers")}]
         document["tcp_services"] = {
-            name: {"servers": [tcp], **_as_mapping(tree)} for name, tree in _mapping(document, "tcp_services").items()
+            name: {"servers": tcp, **_as_mapping(tree)} for name, tree in _mapping(document, "tcp_services").items()
         }
     routes: Tree = [{key: value for key, value in route.items() if value is not None}]
     found, problems = build({"pinfeather": "v1", "routes": routes, "services": services, **_without_nothing(document)})
@@ -236,7 +236,8 @@ _OTHER: Mapping[str, Change] = {"kubernetes": {"service": "web-2"}, "container":
 
 def _with_server(tree: Tree, server: Tree) -> Tree:
     found = _as_mapping(tree)
-    return {**found, "servers": [server]} if found.get("servers") == ["?"] else found
+    servers: Tree = [server]
+    return {**found, "servers": servers} if found.get("servers") == ["?"] else found
 
 
 def _as_mapping(tree: Tree) -> Change:
