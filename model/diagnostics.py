@@ -27,10 +27,11 @@ class Span(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """Replace what `span` covers by `text`."""
+    """Replace what `span` covers by `text`; an empty span inserts. `expects`: what must stand there, where that was looked at."""
 
     span: Span
     text: str
+    expects: str | None = None
 
 
 class Fix(NamedTuple):

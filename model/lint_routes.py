@@ -16,6 +16,8 @@ from pinfeather.model.routes import Route
 
 MANY = 2000
 """Beyond so many routes, only those that name a host in common are compared."""
+NEAR = 100
+"""Of more candidates than twice this, the first and the last so many are looked at."""
 
 
 class _Asked(NamedTuple):
@@ -55,7 +57,7 @@ def _orders(document: Document) -> Iterator[Diagnostic]:
             before = asked[:place]
         else:
             before = [*everywhere, *(other for host in hosts for other in by_host.get(host, ()))]
-        finding = _compared(each, before)
+        finding = _compared(each, before if len(before) <= 2 * NEAR else [*before[:NEAR], *before[-NEAR:]])
         if finding is not None:
             yield finding
         if wide:

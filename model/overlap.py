@@ -104,17 +104,17 @@ def _speak_tls(document: Document, one: Route, other: Route) -> bool:
 
 def covers(one: Route, other: Route) -> bool:
     """Whether every request that holds for the second lifted route holds for the first. Says yes only where it is sure."""
-    points = set(one.entry_points)
-    if points != set(other.entry_points) and not (points and other.entry_points and points >= set(other.entry_points)):
+    if not _path_within(other.path, one.path) or (one.tls is None) != (other.tls is None):
         return False
-    if (one.tls is None) != (other.tls is None) or (
-        one.tls is not None and other.tls is not None and one.tls.terminate != other.tls.terminate
-    ):
+    if one.tls is not None and other.tls is not None and one.tls.terminate != other.tls.terminate:
+        return False
+    points, wanted = set(one.entry_points), set(other.entry_points)
+    if points != wanted and not (points and wanted and points >= wanted):
         return False
     if one.hosts and not (other.hosts and all(any(_host_within(name, wide) for wide in one.hosts) for name in other.hosts)):
         return False
     asked = conjuncts(other.match)
-    return _path_within(other.path, one.path) and all(any(implies(given, part) for given in asked) for part in conjuncts(one.match))
+    return all(any(implies(given, part) for given in asked) for part in conjuncts(one.match))
 
 
 def _host_within(name: str, wide: str) -> bool:
@@ -124,7 +124,7 @@ def _host_within(name: str, wide: str) -> bool:
 
 
 def _path_within(path: PathMatch | None, wide: PathMatch | None) -> bool:
-    if wide is None or wide == PathMatch(prefix="/"):
+    if wide is None or wide.prefix == "/":
         return True
     if path is None:
         return False

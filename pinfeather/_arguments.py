@@ -45,7 +45,10 @@ def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
 
     lint = commands.add_parser("lint", help="find what is wrong in files and folders", allow_abbrev=False)
     lint.add_argument("files", nargs="*", default=["."], metavar="PATH", help="files and folders; the current folder without any")
-    _reporting(lint)
+    lint.add_argument("--fix", action="store_true", help="put right what can be put right, and nothing else")
+    lint.add_argument("--dry-run", action="store_true", help="with --fix: print what would change, as a unified diff")
+    _reporting(lint, "sarif", "github")
+    lint.epilog = "`.pinfeather.toml` and comments say what to leave alone: docs/lint.md. Exit codes: 0 nothing, 1 findings, 2 usage."
 
     formats = commands.add_parser("formats", help="list the formats, or show what one of them can say", allow_abbrev=False)
     formats.add_argument("name", nargs="?", metavar="NAME")

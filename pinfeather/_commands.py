@@ -16,29 +16,10 @@ _COMMENT = re.compile(r"(^|\s)#.*")
 MARK = "# Written by `pinfeather convert`, which may write over it."
 
 
-def _tell(report: Report, given: argparse.Namespace) -> int:
-    if given.report == "json":
-        sys.stderr.write(_render.as_json(report))
-    else:
-        sys.stderr.write(_render.text(report, most=len(report.diagnostics) if given.all else _render.SCREEN))
-    return 2 if report.errors else 0
-
-
 def lint(given: argparse.Namespace) -> int:
-    from pinfeather._lint import lint as lint_files
+    from pinfeather._lint_command import run
 
-    found = lint_files(given.files)
-    _tell(found.report, given)
-    routing = sum(found.routing.values())
-    kinds = ", ".join(f"{count} {name}" for name, count in sorted(found.routing.items()))
-    files = "1 file is" if found.files == 1 else f"{found.files} files are"
-    print(f"{routing} of {files} routing{f' ({kinds})' if kinds else ''}; {_counted(found.report)}")
-    return 1 if found.report.diagnostics and any(each.severity != "info" for each in found.report.diagnostics) else 0
-
-
-def _counted(report: Report) -> str:
-    counts = {name: sum(each.severity == name for each in report.diagnostics) for name in ("error", "warning", "info")}
-    return ", ".join(f"{count} {name}{'s' if count != 1 and name != 'info' else ''}" for name, count in counts.items())
+    return run(given)
 
 
 def formats(given: argparse.Namespace) -> int:

@@ -1,0 +1,248 @@
+"""The fixes of what `model.lint` finds: edits of the text that the document was read from.
+
+They go by where the readers say that values stood, and copy the spelling of what is written beside: one recipe serves block
+and flow style, lists and mappings of labels, annotations, TOML and JSON. What cannot be told for sure gets no edit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Span
+from pinfeather.model.document import Document
+from pinfeather.model.lint_cookies import loose
+from pinfeather.translators._syntax.repair import inside, on_one_line
+from pinfeather.translators._syntax.rule_cookie import quote_meta
+
+Lines = Sequence[str]
+Spans = Mapping[Path, Span]
+
+
+class Text(NamedTuple):
+    """What a document was read from: the lines of each file, where each value stood, and in which format."""
+
+    lines: Mapping[str, list[str]]
+    spans: Spans
+    format: str
+    document: Document
+
+
+def with_fix(finding: Diagnostic, text: Text) -> Diagnostic:
+    """The finding with the fix that there is for it, if there is one."""
+    make = _MAKERS.get(finding.code)
+    if make is None or finding.fixes:
+        return finding
+    title, edits = make(finding, text)
+    return finding._replace(fixes=(Fix(title, edits),)) if edits else finding
+
+
+# Attributes of cookies -------------------------------------------------------------------------------------------------
+
+_FIELDS = {
+    "name": "name", "max_age": "maxAge", "path": "path", "domain": "domain", "secure": "secure", "http_only": "httpOnly",
+    "same_site": "sameSite",
+}  # fmt: skip
+"""The fields of a cookie, as Traefik writes them."""
+_KEY = "|".join(sorted({*_FIELDS, *_FIELDS.values()}, key=len, reverse=True))
+_LABEL = re.compile(rf"""(?P<quote>["']?)(?P<base>[^\s"'=]+\.)(?P<key>{_KEY})=(?P<value>.*?)(?P=quote)""", re.IGNORECASE)
+_ENTRY = re.compile(rf"""(?P<quote>["']?)(?P<base>[\w./@-]*?)(?P<key>{_KEY})(?P=quote)(?P<between>\s*[:=]\s*)$""", re.IGNORECASE)
+_SEVERAL = re.compile(r"^(\s*(?:-\s+)*)")
+
+
+def _attribute(field: str, value: str) -> Callable[[Diagnostic, Text], tuple[str, tuple[Edit, ...]]]:
+    def make(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
+        written = text.spans.get((*finding.path, field))
+        title = f"say {_FIELDS[field]}: {value}"
+        if written is not None:
+            return title, _replaced(text.lines.get(written.file, []), written, value)
+        for other in _FIELDS:
+            span = text.spans.get((*finding.path, other))
+            if span is not None and (edits := _beside(text.lines.get(span.file, []), span, field, value, text.format)):
+                return title, edits
+        return title, ()
+
+    return make
+
+
+def _replaced(lines: list[str], span: Span, value: str) -> tuple[Edit, ...]:
+    """The value of an attribute that is written; of a label what stands after its `=`."""
+    old = on_one_line(lines, span)
+    if old is None:
+        return ()
+    label = _LABEL.fullmatch(old)
+    if label is not None:
+        return (Edit(span, f"{label['quote']}{label['base']}{label['key']}={value}{label['quote']}", old),)
+    quote = old[0] if old[:1] in ("'", '"') and old[-1:] == old[:1] else ""
+    return (Edit(span, f"{quote}{value}{quote}", old),)
+
+
+def _beside(lines: list[str], span: Span, field: str, value: str, form: str) -> tuple[Edit, ...]:
+    """A further attribute after one that is written."""
+    old = on_one_line(lines, span)
+    if old is None:
+        return ()
+    line = lines[span.line - 1].rstrip("\r\n")
+    before, after = line[: span.column - 1], line[span.end_column - 1 :]
+    label = _LABEL.fullmatch(old)
+    if label is not None:
+        quote = label["quote"]
+        new = f"{quote}{label['base']}{_FIELDS[field].lower()}={value}{quote}"
+        return _inserted(span, before, after, new)
+    entry = _ENTRY.search(before)
+    if entry is None:
+        return ()
+    new = _entry(entry, field, value, form)
+    head = before[: entry.start()]
+    if head.count("{") > head.count("}"):
+        return (Edit(_end(span), f", {new}"),)
+    if after.lstrip().startswith(",") or (entry["quote"] == '"' and _closes(lines, span.line)):
+        return (Edit(_end(span), f",\n{' ' * len(head)}{new}"),)
+    return (_line_after(span, _blank(head) + new),)
+
+
+def _inserted(span: Span, before: str, after: str, new: str) -> tuple[Edit, ...]:
+    """A further label: of its own line, its own item of a flow list, or its own flag."""
+    if re.fullmatch(r"\s*-\s+", before) and re.fullmatch(r"\s*(#.*)?", after):
+        return (_line_after(span, before + new),)
+    if flag := re.search(r"(?:--label|-l)(?:[ =])$", before):
+        return (Edit(_end(span), f" {flag[0]}{new}"),)
+    if before.count("[") > before.count("]"):
+        return (Edit(_end(span), f", {new}"),)
+    if re.fullmatch(r"\s*", before) and re.fullmatch(r"\s*", after):
+        return (_line_after(span, before + new),)
+    return ()
+
+
+def _entry(entry: re.Match[str], field: str, value: str, form: str) -> str:
+    base, quote, between = entry["base"], entry["quote"], entry["between"]
+    toml, flat = "=" in between, "." in base or "/" in base
+    key = field if form == "pinfeather" else _FIELDS[field].lower() if flat and not toml else _FIELDS[field]
+    texts = value != "true"
+    quoted = f'"{value}"' if (texts and (toml or quote == '"')) or (flat and not toml) else value
+    return f"{quote}{base}{key}{quote}{between}{quoted}"
+
+
+def _closes(lines: list[str], number: int) -> bool:
+    """Whether the next line that says something ends a flow mapping."""
+    return next((line.lstrip().startswith("}") for line in lines[number:] if line.strip()), False)
+
+
+def _blank(head: str) -> str:
+    """The indentation below the first key of a list's item."""
+    several = _SEVERAL.match(head)
+    assert several is not None
+    return several[0].replace("-", " ") + head[several.end() :]
+
+
+def _end(span: Span) -> Span:
+    return Span(span.file, span.end_line, span.end_column, span.end_line, span.end_column)
+
+
+def _line_after(span: Span, text: str) -> Edit:
+    return Edit(Span(span.file, span.line + 1, 1, span.line + 1, 1), f"{text}\n")
+
+
+# Regexes in rules ------------------------------------------------------------------------------------------------------
+
+
+def _pattern(finding: Diagnostic, text: Text, old: str, new: str) -> tuple[Edit, ...]:
+    """A regex in a rule, or by itself in a canonical document."""
+    span = finding.span
+    lines = [] if span is None else text.lines.get(span.file, [])
+    if span is None:
+        return ()
+    if text.format == "docker-labels":
+        old, new = old.replace("$", "$$"), new.replace("$", "$$")
+    if text.format != "pinfeather":
+        old, new = f"`{old}`", f"`{new}`"
+    return inside(lines, span, old, new)
+
+
+def _exact_cookie(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
+    old = str(_at(text.document, finding.path))
+    meant = loose(old)
+    if meant is None:
+        return "", ()
+    name, value, _ = meant
+    new = rf"(^|;\s*){quote_meta(name)}={quote_meta(value)}(;|$)"
+    return f"take the cookie {name} with the value {value} only", _pattern(finding, text, old, new)
+
+
+def _bound_host(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
+    old = str(_at(text.document, finding.path))
+    return "bind it at both ends", _pattern(finding, text, old, f"^{old.removeprefix('^').removesuffix('$')}$")
+
+
+def _at(document: Document, path: Path) -> object:
+    value: object = document
+    for part in path:
+        if isinstance(value, tuple):
+            value = value[int(part)]
+        elif isinstance(value, dict):
+            value = value[part]
+        else:
+            value = getattr(value, "none" if part == "not" else str(part))
+    return value
+
+
+# A cookie over one child -----------------------------------------------------------------------------------------------
+
+
+def _moved(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
+    """`sticky`, as it stands, moved from a split of one child into that child; block style only."""
+    child = _only_child(finding, text)
+    source, target = text.spans.get(finding.path), text.spans.get(("services", child))
+    title = f"move sticky into {child}"
+    if source is None or target is None or source.file != target.file or _at(text.document, ("services", child, "sticky")) is not None:
+        return title, ()
+    lines = text.lines.get(source.file, [])
+    first = next((n for n in range(source.line, 0, -1) if lines[n - 1].lstrip().startswith("sticky:")), None)
+    if first is None or (first != source.line and lines[first - 1].strip() != "sticky:"):
+        return title, ()
+    place = _inner(lines, target)
+    if place is None or first <= place[0] - 1 <= source.end_line:
+        return title, ()
+    at, indent = place
+    region = lines[first - 1 : source.end_line]
+    old = len(region[0]) - len(region[0].lstrip(" "))
+    moved = [" " * indent + line[old:] if line.strip() else line for line in region]
+    if any(line[:old].strip() for line in region) or (not lines[source.end_line - 1].endswith(("\n", "\r"))):
+        return title, ()
+    gone = Span(source.file, first, 1, source.end_line + 1, 1)
+    put = Span(source.file, at, 1, at, 1)
+    return title, (Edit(gone, "", "".join(region)), Edit(put, "".join(line.rstrip("\r\n") + "\n" for line in moved)))
+
+
+def _only_child(finding: Diagnostic, text: Text) -> str:
+    split = _at(text.document, (*finding.path[:-1], "split"))
+    assert isinstance(split, tuple)
+    return str(split[0].to)
+
+
+def _inner(lines: list[str], span: Span) -> tuple[int, int] | None:
+    """The line before which a key of a load balancer can be put, and its indentation."""
+    line = lines[span.line - 1]
+    head, key = line[: span.column - 1], line[span.column - 1 :].strip()
+    if key.startswith("{"):
+        return None
+    if key == "loadBalancer:":
+        below = next((each for each in lines[span.line :] if each.strip() and not each.lstrip().startswith("#")), "")
+        indent = len(below) - len(below.lstrip(" "))
+        return (span.line + 1, indent) if indent >= span.column and not below.lstrip().startswith("-") else None
+    if not head.strip():
+        return span.line, span.column - 1
+    if re.fullmatch(r"\s*-\s+", head) and re.fullmatch(r"[\w.-]+:\s+[^\s#{\[|>].*", key):
+        return span.line + 1, span.column - 1
+    return None
+
+
+_MAKERS: dict[str, Callable[[Diagnostic, Text], tuple[str, tuple[Edit, ...]]]] = {
+    Code.COOKIE_INSECURE: _attribute("secure", "true"),
+    Code.COOKIE_READABLE: _attribute("http_only", "true"),
+    Code.COOKIE_SAME_SITE: _attribute("same_site", "lax"),
+    Code.COOKIE_REGEX: _exact_cookie,
+    Code.V2_SYNTAX: _bound_host,
+    Code.STICKY_ONE: _moved,
+}
