@@ -211,7 +211,7 @@ def _mapping(change: Change, key: str) -> Change:
 def _built(change: Change, server: str) -> Document:
     one = {**_as_mapping(SERVERS[server]), **_mapping(change, "servers")}
     service: Change = {"servers": [one], **_mapping(change, "service")}
-    route = {"name": "r", "hosts": ["shop.example.com"], "to": "s", **_mapping(change, "route")}
+    route: Change = {"name": "r", "hosts": ["shop.example.com"], "to": "s", **_mapping(change, "route")}
     further = {name: _with_server(tree, SERVERS[server]) for name, tree in _mapping(change, "services").items()}
     named = json_text(route) + json_text(further)
     services: Change = {"s": service, **further}
