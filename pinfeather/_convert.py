@@ -168,8 +168,14 @@ def _read_back(kept: Document, again: Parsed, writer: AnyTranslator) -> tuple[Di
     return (error(Code.BUG_READ_BACK, said, (where,), instead="nothing was written; please report it, with the input"),)
 
 
+_MARK = b"\xef\xbb\xbf"
+"""A byte order mark, which is no part of the first line."""
+
+
 def recognised(file: File, translators: Iterable[AnyTranslator]) -> tuple[str, ...]:
     """The names of the formats that a file looks like. One that raises, against its contract, does not recognise it."""
+    if isinstance(file.text, bytes) and file.text.startswith(_MARK):
+        file = file._replace(text=file.text.removeprefix(_MARK))
     return tuple(each.name for each in translators if _recognises(each, file))
 
 

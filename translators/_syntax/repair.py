@@ -6,6 +6,7 @@ import re
 
 from pinfeather.model.diagnostics import Edit, Span
 
+_INDICATORS = "\"'[]{}&*!|>%@`#,?-: "
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 
 
@@ -36,7 +37,7 @@ def inside(lines: list[str], span: Span, old: str, new: str) -> tuple[Edit, ...]
         at = written.index(quoted_old)
         if _style(lines[span.line - 1], span.column - 1 + at) != style:
             continue
-        if style == "" and (" #" in new or ": " in new or new[-1:] == ":" or new[:1] in "\"'[]{}&*!|>%@`"):
+        if style == "" and (" #" in new or ": " in new or new[-1:] == ":" or (at == 0 and new[:1] in _INDICATORS)):
             return ()
         begin = span.column + at
         place = Span(span.file, span.line, begin, span.line, begin + len(quoted_old))
