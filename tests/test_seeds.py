@@ -68,7 +68,7 @@ ALL = (
     Seed(
         "article/health-check.yml",
         "traefik-file",
-        frozenset((5, f"lint.cookie-{what}") for what in ("insecure", "readable", "same-site")),
+        frozenset((7, f"lint.cookie-{what}") for what in ("insecure", "readable", "same-site")),
     ),
     Seed(
         "canary-sticky/list.yaml",
