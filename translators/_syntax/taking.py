@@ -23,6 +23,7 @@ class Manner(NamedTuple):
     fold_case: bool = False  # keys of the dialect's own are found in any case (Go's strings.EqualFold); names never are
     go_scalars: bool = False  # any scalar is read as the text that Go sees, see paerser.py
     split_lists: bool = False  # a text stands for a list, split at its commas
+    number_durations: bool = False  # a whole number is a length of time too, in seconds (Kubernetes' IntOrString)
     expressions: re.Pattern[str] | None = None  # a text in which this is found is a `Template`, filled in by another program
 
 
@@ -90,9 +91,12 @@ class Taking:
         whole = self._book.reading.span(spot[1])
         return self._book.reading.spans.get((*self.path, name, *below), whole) if below else whole
 
-    def key_span_of(self, key: str) -> Span:
-        spot = self._seen.get(self._find(key, self._seen) or key)
-        return self.key_span if spot is None else self._book.reading.span(spot[0])
+    def key_span_of(self, key: str, *below: str | int) -> Span:
+        """The same for a key itself, or for the key at the end of the way below it."""
+        name = self._find(key, self._seen) or key
+        spot = self._seen.get(name)
+        own = self.key_span if spot is None else self._book.reading.span(spot[0])
+        return self._book.reading.key_spans.get((*self.path, name, *below), own) if below else own
 
     # What is in it.
 
@@ -207,7 +211,9 @@ class Taking:
         if spot is None:
             return None
         value, mark, name = spot
-        text = paerser.scalar_text(value) if self._book.manner.go_scalars or isinstance(value, str) else None
+        manner = self._book.manner
+        number = manner.number_durations and isinstance(value, int) and not isinstance(value, bool)
+        text = paerser.scalar_text(value) if manner.go_scalars or number or isinstance(value, str) else None
         length = None if text is None else paerser.parse_duration(text)
         if length is None:
             self._wrong(value, "a duration, such as 500ms, 5s or 1m", (name,), mark)

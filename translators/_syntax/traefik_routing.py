@@ -11,13 +11,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pinfeather.model.diagnostics import Code, Path, Span, error, warning
+from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, warning
 from pinfeather.model.document import Document
 from pinfeather.model.match import Host, HostRegex, Match, PathIs, PathMatch, ServerNameIs, both, conjuncts, either, leaves
 from pinfeather.model.normal import Rung, alone, conditions, lift, lifted, precedence, tcp_lifted, tcp_precedence
 from pinfeather.model.overlap import overlap
 from pinfeather.model.routes import Observability, Route, TcpRoute, Tls
 from pinfeather.translators._syntax.rule import RuleError, parse_http, parse_tcp, print_http, print_tcp, rule_length, tcp_rule_length
+from pinfeather.translators._syntax.rule_doubts import Syntax, misread, refused, with_edit
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.traefik_nouns import DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, Reader, Spans, put, take
@@ -69,7 +70,7 @@ def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router
     if not service and sound:
         node.error(Code.VALUE, f"the router {name!r} has no service: Traefik disables it", instead="add `service: NAME`")
     priority = node.integer("priority", -(2**63), _HIGHEST)
-    match, length = _take_rule(name, node, reader, spans, tcp=tcp)
+    match, length = take_rule(name, node, reader, spans, tcp=tcp)
     if match is None or not service or not sound:
         return None
     own.mark(("to",), node, "service")
@@ -100,17 +101,20 @@ def _take_tls(node: Taking, reader: Reader, *, tcp: bool) -> Tree:
     return tree
 
 
-def _take_rule(name: str, node: Taking, reader: Reader, spans: Spans, *, tcp: bool) -> tuple[Match | None, int]:
-    """The match of the rule, and the rule's own priority."""
-    rule = node.text("rule")
-    syntax = node.text("ruleSyntax") if reader.version >= (3, 0) else None
+def take_rule(
+    name: str, node: Taking, reader: Reader, spans: Spans, *, tcp: bool, keys: tuple[str, str] = ("rule", "ruleSyntax")
+) -> tuple[Match | None, int]:
+    """The match of the rule, and the rule's own priority. `keys`: what the rule and its syntax are called."""
+    key, syntax_key = keys
+    rule = node.text(key)
+    syntax = node.text(syntax_key) if reader.version >= (3, 0) else None
     if not rule:
-        node.error(Code.RULE, f"the router {name!r} has no rule: Traefik disables it", instead="add `rule: Host(`…`)`")
+        node.error(Code.RULE, f"the router {name!r} has no rule: Traefik disables it", instead=f"add `{key}: Host(`…`)`")
         return None, 0
-    spans[("match",)] = node.span_of("rule")
+    spans[("match",)] = node.span_of(key)
     if syntax not in (None, "", "v2", "v3", "default"):
-        said = f"ruleSyntax {syntax!r} is not known: Traefik takes it for v3 without a word"
-        node.report(warning(Code.ASSUMED, said, instead="write v2 or v3", span=node.span_of("ruleSyntax")))
+        said = f"{syntax_key} {syntax!r} is not known: Traefik takes it for v3 without a word"
+        node.report(warning(Code.ASSUMED, said, instead="write v2 or v3", span=node.span_of(syntax_key)))
     old = syntax == "v2" or reader.version < (3, 0)
     try:
         if old:
@@ -118,17 +122,27 @@ def _take_rule(name: str, node: Taking, reader: Reader, spans: Spans, *, tcp: bo
         else:
             match, notes = (parse_tcp if tcp else parse_http)(rule, reader.expressions), ()
     except RuleError as fault:
+        if not old and (doubt := refused(name, rule, Syntax(tcp, reader.expressions))) is not None:
+            _doubt(doubt, node, rule, spans[("match",)], reader, tcp=tcp)
+            return None, 0
         said = f"the rule of {name!r} cannot be read: {fault.message}"
-        node.report(error(Code.RULE, said, instead=fault.instead, span=_inside(node, rule, fault.offset, reader)))
+        node.report(error(Code.RULE, said, instead=fault.instead, span=_inside(node.span_of(key), rule, fault.offset, reader)))
         return None, 0
     for note in notes:
-        node.report(warning(Code.ASSUMED, note, span=node.span_of("rule")))
+        node.report(warning(Code.ASSUMED, note, span=node.span_of(key)))
+    if not old and (doubt := misread(name, rule, match, Syntax(tcp, reader.expressions))) is not None:
+        _doubt(doubt, node, rule, spans[("match",)], reader, tcp=tcp)
     return match, (tcp_rule_length if tcp else rule_length)(rule)
 
 
-def _inside(node: Taking, rule: str, offset: int, reader: Reader) -> Span:
+def _doubt(doubt: Diagnostic, node: Taking, rule: str, span: Span, reader: Reader, *, tcp: bool) -> None:
+    """Reports it at the rule. Compose writes `$$` for `$`."""
+    doubled = reader.provider == "docker" and reader.expressions is not None
+    node.report(with_edit(doubt, rule, reader.text, span, Syntax(tcp, reader.expressions), doubled=doubled))
+
+
+def _inside(span: Span, rule: str, offset: int, reader: Reader) -> Span:
     """Where a character of the rule stands: exactly, if the rule is written in one line and without escapes."""
-    span = node.span_of("rule")
     lines = re.split(r"\r\n|\r|\n", reader.text)
     if span.line != span.end_line or not 0 < span.line <= len(lines):
         return span
@@ -275,7 +289,7 @@ def say_assumed(routers: Sequence[Router]) -> None:
 def _by_length(one: Router, other: Router) -> None:
     numbers = f"{one.priority} before {other.priority}"
     text = f"{one.name!r} comes before {other.name!r} by the length of a rule's text alone ({numbers})"
-    span = (one if one.assumed else other).node.span_of("rule")
+    span = (one if one.assumed else other).spans[("match",)]
     one.node.report(warning(Code.ASSUMED, text, instead="give both a `priority`: these numbers are written from now on", span=span))
 
 
