@@ -80,7 +80,7 @@ class _Linter:
 
     def look(self, path: Path) -> None:
         named = not path.is_dir()
-        config = self._config(path.parent if named else path)
+        config = self._config_for(path.parent if named else path)
         for each in (path,) if named else below(path):
             if config.excludes(each) or str(each) in self.seen:
                 continue
@@ -89,7 +89,7 @@ class _Linter:
             if named or each.suffix in SUFFIXES:
                 self._one(each, config, named=named)
 
-    def _config(self, folder: Path) -> _config.Config:
+    def _config_for(self, folder: Path) -> _config.Config:
         place = _config.found_for(folder)
         if place not in self.configs:
             assert place is not None

@@ -80,7 +80,7 @@ BAD: dict[str, tuple[str | bytes, str, tuple[int, int], str]] = {
     "a text for a number": (cookie("maxAge: 1h"), Code.VALUE, (14, 21), "a whole number"),
     "a regex that RE2 refuses": (changed("Host(`a.io`)", "Host(`a`) && PathRegexp(`(?!x)`)"), Code.RULE, (4, 38), "RE2 refuses"),
     "a matcher that is none": (changed("Host(`a.io`)", "Host(`a`) || Hots(`b`)"), Code.RULE, (4, 27), "'Hots'"),
-    "a rule of Traefik 2": (changed("Host(`a.io`)", "Host(`a`, `b`)"), Code.RULE, (4, 14), "1 argument"),
+    "a rule of Traefik 2": (changed("Host(`a.io`)", "Host(`a`, `b`)"), Code.V2_SYNTAX, (4, 13), "Traefik 3 refuses it"),
     "no rule": (changed('      rule: "Host(`a.io`)"\n', ""), Code.RULE, (4, 7), "no rule"),
     "no service": (changed("      service: s\n", ""), Code.VALUE, (4, 7), "no service"),
     "a service that is nowhere": (changed("service: s\n", "service: ss\n"), Code.REFERENCE, (5, 16), "'ss'"),
