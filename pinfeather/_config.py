@@ -82,8 +82,9 @@ def _holds(pattern: str, path: str) -> bool:
 
 @cache
 def _glob(pattern: str) -> re.Pattern[str]:
-    bare = pattern.strip("/")
-    out = "" if "/" in bare else "(?:.*/)?"
+    anchored = "/" in pattern.rstrip("/")
+    bare = pattern.removeprefix(".").strip("/") if pattern.startswith("./") else pattern.strip("/")
+    out = "" if anchored else "(?:.*/)?"
     for part in re.split(r"(\*\*/|\*\*|\*|\?)", bare):
         out += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
     return re.compile(out + "(?:/.*)?")

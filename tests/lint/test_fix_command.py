@@ -126,13 +126,17 @@ FIXED: dict[str, tuple[str, str, str]] = {
     "JSON": (
         "a.yml",
         JSON,
-        JSON.replace('"name": "srv_id"\n', '"name": "srv_id",\n        "secure": true,\n        "httpOnly": true,\n        "sameSite": "lax"\n'),
+        JSON.replace(
+            '"name": "srv_id"\n', '"name": "srv_id",\n        "secure": true,\n        "httpOnly": true,\n        "sameSite": "lax"\n'
+        ),
     ),
     "written as false": ("a.yml", WRITTEN, WRITTEN.replace("secure: false ", "secure: true ").replace('"false"', '"true"')),
     "ours": ("a.yaml", OURS, OURS.replace("{name: srv_id,", "{name: srv_id, secure: true, same_site: lax,")),
     "SameSite=None without Secure": (
         "a.yml",
-        WRITTEN.replace("secure: false   # for tests\n            ", "name: x\n            ").replace('"false"', "true").replace("lax", "none"),
+        WRITTEN.replace("secure: false   # for tests\n            ", "name: x\n            ")
+        .replace('"false"', "true")
+        .replace("lax", "none"),
         WRITTEN.replace("secure: false   # for tests\n            ", "name: x\n            ")
         .replace('"false"', "true")
         .replace("sameSite: lax", "secure: true\n            sameSite: none"),
