@@ -18,7 +18,7 @@ import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import stack, table
+from bench import large, stack, table
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE = "import yaml; from pydantic import BaseModel\nclass A(BaseModel):\n    a: int\nA(a=1)"
@@ -119,7 +119,12 @@ def _per_call(name: str, call: Callable[[int], object], bar: float, calls: int =
     print(f"  {name}: {took:.2f} us CPU a call; bar {bar} us: {'holds' if took <= bar else 'MISSED'}")
 
 
-FIGURES: dict[str, Callable[[], None]] = {"start-up": start_up, "decisions": decisions, "unchanged": stack.unchanged}
+FIGURES: dict[str, Callable[[], None]] = {
+    "start-up": start_up,
+    "decisions": decisions,
+    "unchanged": stack.unchanged,
+    "large": large.measure,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
