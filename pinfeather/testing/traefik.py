@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,8 +26,11 @@ DEADLINE = 20.0
 """Seconds that a start, a reload or a condition may take."""
 HIT, MISS = 418, 404
 """What a route to `noop@internal` answers, and what Traefik does where no route matches."""
+READY = "pinfeather-ready-"
+"""How the names of routers begin that only show that a configuration is in force; `items` leaves them out."""
 _REFUSED = ("Error while building configuration", "Error occurred during watcher callback", "Cannot start the provider")
 _BUSY = "address already in use"
+_COLOUR = re.compile(r"\x1b\[\d*m")  # 3.0 to 3.2 take no hint that the log is no terminal
 
 
 class TraefikError(Exception):
@@ -106,15 +110,29 @@ class Traefik:
         assert isinstance(data, dict)
         return data
 
-    def items(self, kind: str) -> dict[str, dict[str, Json]]:
-        """The `routers`, `services`, `middlewares`, `tcpRouters` … of the files, their names without `@file`."""
+    def items(self, kind: str, provider: str = "file") -> dict[str, dict[str, Json]]:
+        """The `routers`, `services`, `middlewares`, `tcpRouters` … of a provider, their names without its `@file`."""
         found = self.rawdata().get(kind)
         named = found.items() if isinstance(found, dict) else ()
+        ending = f"@{provider}"
         return {
-            name.removesuffix("@file"): item
+            name.removesuffix(ending): item
             for name, item in named
-            if name.endswith("@file") and isinstance(item, dict) and not name.startswith(_READY)
+            if name.endswith(ending) and isinstance(item, dict) and not name.startswith(READY)
         }
+
+    def until(self, condition: Callable[[dict[str, Json]], bool], what: str, seconds: float = DEADLINE) -> dict[str, Json]:
+        """Returns what `/api/rawdata` shows once the condition holds for it, and it is in force. Raises TraefikError at the deadline."""
+        shown: dict[str, Json] = {}
+
+        def holds() -> bool:
+            nonlocal shown
+            shown = self.rawdata()
+            return condition(shown)
+
+        self.wait(holds, what, seconds)
+        self.write({})  # a configuration of ours that is in force says that those before it are
+        return shown
 
     def request(
         self,
@@ -150,7 +168,7 @@ class Traefik:
 
     def log(self) -> str:
         """The last of its log."""
-        return self._log.read_text("utf-8", "replace")[-4000:] if self._log.exists() else ""
+        return self._written()[-4000:] if self._log.exists() else ""
 
     def stop(self) -> None:
         """Ends the process; a second call does nothing."""
@@ -164,6 +182,9 @@ class Traefik:
             process.kill()
             process.wait()
 
+    def _written(self, seen: int = 0) -> str:
+        return _COLOUR.sub("", self._log.read_bytes()[seen:].decode("utf-8", "replace"))
+
     def _spawn(self) -> None:
         command = [
             str(self._binary),
@@ -174,7 +195,6 @@ class Traefik:
             "--global.checkNewVersion=false",
             "--global.sendAnonymousUsage=false",
             "--log.level=ERROR",
-            "--log.nocolor=true",
             *self._arguments,
         ]
         with self._log.open("wb") as log:
@@ -184,20 +204,20 @@ class Traefik:
 
     def _put(self, files: Mapping[str, str]) -> None:
         self._generation += 1
-        rule = f"Path(`/{_READY}{self._generation}`)"
-        ready = {"http": {"routers": {f"{_READY}{self._generation}": {"rule": rule, "service": "noop@internal", "priority": 1 << 30}}}}
+        rule = f"Path(`/{READY}{self._generation}`)"
+        ready = {"http": {"routers": {f"{READY}{self._generation}": {"rule": rule, "service": "noop@internal", "priority": 1 << 30}}}}
         # Traefik reads a folder in the order of names, perhaps while it is being written: what is written last is read first,
         # so that a new one of ours is never seen with an old one of the others.
-        for name, text in {**files, f"!{_READY}.yml": json.dumps(ready)}.items():
+        for name, text in {**files, f"!{READY}.yml": json.dumps(ready)}.items():
             temporary = self.dynamic / f".{name}.tmp"
             temporary.write_text(text, "utf-8")
             temporary.replace(self.dynamic / name)
 
     def _in_force(self, seen: int = 0) -> None:
-        name = f"{_READY}{self._generation}@file"
+        name = f"{READY}{self._generation}@file"
 
         def shown() -> bool:
-            written = self._log.read_bytes()[seen:].decode("utf-8", "replace")
+            written = self._written(seen)
             if refusal := next((line for line in written.splitlines() if any(words in line for words in _REFUSED)), None):
                 raise TraefikError(f"Traefik refuses a file: {refusal}")
             try:
@@ -211,16 +231,13 @@ class Traefik:
             # Entry points take a new configuration one after the other. An answer that is not Traefik's own 404 is
             # ours, or that of something before HTTP routers (a redirect, a TCP route), which is in force with it.
             try:
-                return self.request(f"/{_READY}{self._generation}", entry_point=entry_point, timeout=1).status != MISS
+                return self.request(f"/{READY}{self._generation}", entry_point=entry_point, timeout=1).status != MISS
             except ConnectionRefusedError:
                 return False
             except (OSError, http.client.HTTPException):
                 return True
 
         self.wait(shown, "the configuration to be in force")
-
-
-_READY = "pinfeather-ready-"
 
 
 def _free_ports(names: Iterable[str]) -> dict[str, int]:
