@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum, StrEnum, auto
+from functools import cache
 from typing import NamedTuple
 
 from pinfeather.model import match as m
@@ -337,13 +338,28 @@ def walk(document: Document) -> Iterator[tuple[Path, Noun]]:
     yield from _walk((), document)
 
 
+_HOLDERS = (Noun, tuple, dict)
+
+
+@cache
+def _fields(noun: type[Noun]) -> tuple[tuple[str, str], ...]:
+    """Each field's name, and its key in a text. pydantic makes its own table of them anew at each look."""
+    return tuple((name, info.alias or name) for name, info in noun.model_fields.items())
+
+
+@cache
+def _default(noun: type[Noun], field: str) -> object:
+    return noun.model_fields[field].get_default(call_default_factory=True)
+
+
 def _walk(path: Path, value: object) -> Iterator[tuple[Path, Noun]]:
     if isinstance(value, Noun):
         yield path, value
-        for name, info in type(value).model_fields.items():
-            inner = getattr(value, name)
-            if isinstance(inner, Noun | tuple | dict) and inner:
-                yield from _walk((*path, info.alias or name), inner)
+        held = value.__dict__
+        for name, key in _fields(type(value)):
+            inner = held[name]
+            if isinstance(inner, _HOLDERS) and inner:
+                yield from _walk((*path, key), inner)
     elif isinstance(value, tuple):
         for index, item in enumerate(value):
             yield from _walk((*path, index), item)
@@ -365,9 +381,7 @@ def places(document: Document) -> Iterator[Place]:
             elif row.field is None:
                 used = True
             else:
-                value = getattr(noun, row.field)
-                default = type(noun).model_fields[row.field].get_default(call_default_factory=True)
-                used = value != default
+                used = getattr(noun, row.field) != _default(type(noun), row.field)
             if used:
                 yield Place(row, path if row.field is None else (*path, row.field), noun)
         yield from _texts(path, noun)
@@ -383,8 +397,9 @@ def _items(value: object) -> Iterator[tuple[str | int | None, object]]:
 
 
 def _texts(path: Path, noun: Noun) -> Iterator[Place]:
-    for name in type(noun).model_fields:
-        value = getattr(noun, name)
+    for name, value in noun.__dict__.items():
+        if value is None or isinstance(value, Noun | bool | int):
+            continue
         for key, text in _items(value):
             if not isinstance(text, str):
                 continue
