@@ -20,10 +20,7 @@ _API = re.compile(
 _TOML = re.compile(rb"^\[api\][ \t]*\r?\n(?:(?!\[)[^\n]*\n)*?[ \t]*(insecure[ \t]*=[ \t]*true)\b", re.IGNORECASE | re.MULTILINE)
 _SCALER = re.compile(rb"^(kind:[ \t]*HorizontalPodAutoscaler)[ \t]*(?:#[^\n]*)?\r?$", re.MULTILINE)
 _AUTOSCALING = re.compile(rb"^(?:autoscaling|hpa):[ \t]*\r?\n(?:[ \t]+[^\n]*\n)*?[ \t]+(enabled:[ \t]*true)\b", re.MULTILINE)
-_ONE = re.compile(
-    rb"^[ \t]+(?:minReplicas|replicas|replicaCount):[ \t]*1[ \t]*(?:#[^\n]*)?\r?$|^(?:replicas|replicaCount):[ \t]*1[ \t]*(?:#[^\n]*)?\r?$",
-    re.MULTILINE,
-)
+_ONE = re.compile(rb"^[ \t]*((?:minReplicas|replicas|replicaCount):[ \t]*1)[ \t]*(?:#[^\n]*)?\r?$", re.MULTILINE)
 _MARKS = (b"api", b"HorizontalPodAutoscaler", b"autoscaling:", b"hpa:", b"eplica")
 
 

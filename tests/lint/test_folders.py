@@ -1,0 +1,148 @@
+"""Files that belong together, what stands around routing, and how long a folder may take."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lint.conftest import Lint, Put
+
+ROUTER = """\
+http:
+  routers:
+    shop:
+      rule: Host(`shop.test`)
+      service: app
+      middlewares: [auth]
+"""
+SERVICE = """\
+http:
+  services:
+    app:
+      loadBalancer:
+        servers: [{url: "http://a:80"}, {url: "http://b:80"}]
+        healthCheck: {path: /h}
+        sticky:
+          cookie:
+            name: srv_id
+            secure: true
+            httpOnly: true
+            sameSite: lax
+"""
+AUTH = """\
+http:
+  middlewares:
+    auth:
+      basicAuth: {users: ["u:$apr1$x$y"]}
+"""
+
+
+def test_files_of_a_folder_that_refer_to_each_other_are_read_together(lint: Lint, put: Put) -> None:
+    put({"dyn/router.yml": ROUTER, "dyn/service.yml": SERVICE, "dyn/auth.yml": AUTH})
+    assert lint() == (0, "3 of 3 files are routing (3 traefik-file); 0 errors, 0 warnings, 0 info\n", "")
+
+
+def test_files_of_other_folders_are_not(lint: Lint, put: Put) -> None:
+    put({"dyn/router.yml": ROUTER, "dyn/service.yml": SERVICE, "other/auth.yml": AUTH})
+    code, _, errors = lint()
+    assert code == 1
+    assert "dyn/router.yml:6:21: error input.reference: there is no middleware 'auth'" in errors
+    assert "Traefik disables 'shop': its requests meet 404" in errors
+    assert "there is no service" not in errors
+
+
+def test_files_of_one_folder_that_stand_alone_do_not_clash(lint: Lint, put: Put) -> None:
+    put({"one.yml": SERVICE, "two.yml": SERVICE})
+    assert lint()[0] == 0
+
+
+def test_files_that_clash_and_lack_are_judged_by_themselves(lint: Lint, put: Put) -> None:
+    put({"one.yml": SERVICE, "two.yml": SERVICE, "three.yml": ROUTER})
+    code, _, errors = lint()
+    assert code == 1
+    assert "name-clash" not in errors
+    assert errors.count(" error ") == 2
+
+
+def test_a_fix_reaches_each_of_the_files_that_are_read_together(lint: Lint, put: Put, here: Path) -> None:
+    put({"router.yml": ROUTER.replace("Host(`shop.test`)", "Host(`shop.test`, `www.test`)"), "service.yml": SERVICE.replace("            secure: true\n", ""), "auth.yml": AUTH})
+    code, text, _ = lint("--fix")
+    assert code == 0
+    assert "; 2 fixed in 2 files; " in text
+    assert "rule: Host(`shop.test`) || Host(`www.test`)\n" in (here / "router.yml").read_text()
+    assert "            name: srv_id\n            secure: true\n" in (here / "service.yml").read_text()
+    assert (here / "auth.yml").read_text() == AUTH
+
+
+def test_a_file_that_is_named_twice_is_looked_at_once(lint: Lint, put: Put) -> None:
+    put({"one.yml": SERVICE})
+    assert lint("one.yml", "one.yml", ".")[1].startswith("1 of 1 file is routing")
+
+
+# Around routing --------------------------------------------------------------------------------------------------------
+
+STATIC = "entryPoints:\n  web: {address: ':80'}\napi:\n  dashboard: true\n  # for tests\n  insecure: true # For local testing\n"
+INSECURE = {
+    "traefik.yml": (STATIC, "traefik.yml:6:3"),
+    "traefik.toml": ("[api]\ndashboard = true\ninsecure = true\n", "traefik.toml:3:1"),
+    "compose.yml": ('services:\n  traefik:\n    command: ["--api.insecure=true"]\n', "compose.yml:3:16"),
+}
+
+
+@pytest.mark.parametrize("name", INSECURE)
+def test_an_open_dashboard_is_named(name: str, lint: Lint, put: Put) -> None:
+    text, place = INSECURE[name]
+    put({name: text})
+    code, _, errors = lint()
+    assert code == 1
+    assert errors.startswith(f"{place}: warning lint.api-insecure: ")
+
+
+@pytest.mark.parametrize("text", [
+    STATIC.replace("insecure: true", "insecure: false"), STATIC.replace("entryPoints", "entries"), 'services:\n  t: {command: ["--api.insecure=false"]}\n',
+    STATIC.replace("  insecure: true", "other:\n  insecure: true"),
+])  # fmt: skip
+def test_a_closed_one_is_not(text: str, lint: Lint, put: Put) -> None:
+    put({"traefik.yml": text})
+    assert lint()[0] == 0
+
+
+SCALER = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: app}\n"
+
+
+def test_pods_that_come_and_go_are_named_beside_stickiness_only(lint: Lint, put: Put) -> None:
+    put({"a/hpa.yaml": SCALER, "a/app.yml": SERVICE, "b/hpa.yaml": SCALER, "b/app.yml": AUTH})
+    code, _, errors = lint()
+    assert code == 0
+    assert [line.split(":")[0] for line in errors.splitlines() if "lint.sticky-scaled" in line] == ["a/hpa.yaml"]
+
+
+def test_one_replica_is_named_beside_stickiness_only(lint: Lint, put: Put) -> None:
+    deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app}\nspec:\n  replicas: 1\n"
+    put({"a/app.yml": SERVICE, "a/deploy.yaml": deployment, "b/deploy.yaml": deployment, "c/app.yml": SERVICE, "c/deploy.yaml": deployment.replace("1\n", "10\n")})
+    code, _, errors = lint()
+    assert code == 0
+    assert [line.split(" ")[0] for line in errors.splitlines() if "lint.sticky-one-server" in line] == ["a/deploy.yaml:5:3:"]
+
+
+# Time ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_400_files_takes_at_most_three_seconds(lint: Lint, put: Put) -> None:
+    """100 with routing, 300 of what else stands in repositories."""
+    other = "".join(f"  key{n}: value {n}\n" for n in range(100))
+    files: dict[str, str | bytes] = {}
+    for number in range(100):
+        files[f"f{number % 10}/app{number}.yml"] = SERVICE.replace("app", f"app{number}") + ROUTER.partition("\n")[2].replace("app", f"app{number}").replace("[auth]", "[]")
+        files[f"f{number % 10}/deploy{number}.yaml"] = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d{number}}}\nspec:\n{other}"
+        files[f"g{number}/values.yaml"] = f"image:\n{other}"
+        files[f"g{number}/package.json"] = '{"name": "x"}'
+    put(files)
+    began = time.process_time()
+    code, text, _ = lint()
+    spent = time.process_time() - began
+    assert code == 0
+    assert text.startswith("100 of 400 files are routing")
+    assert spent < 3, f"{spent:.1f} s of CPU"
