@@ -157,7 +157,8 @@ def _unbound(pattern: str) -> bool:
     bare = pattern.removeprefix("(?i)")
     bound = bare.startswith("^") and bare.endswith("$")
     anything = bare.strip("^$") in ("", ".*", ".+", "(.*)", "(.+)")
-    return not bound and not anything and not (bare.startswith((".*", ".+", "^")) and bare.endswith((".*", ".+", "$")))
+    template = any(bare[at + 1 : at + 2].isalpha() for at, character in enumerate(bare) if character == "{")  # the reader speaks of it
+    return not bound and not anything and not template and not (bare.startswith((".*", ".+", "^")) and bare.endswith((".*", ".+", "$")))
 
 
 def _external(document: Document) -> Iterator[Diagnostic]:

@@ -25,6 +25,7 @@ REAL_PARTS = {
     "test_beside_traefik": "Traefik and the reference proxy",
     "test_sheets": "Traefik, the reference proxy and servers",
     "test_no_way_round": "Traefik, the reference proxy and servers",
+    "test_lint_real": "Traefik and servers",
     "test_example": "a wheel in a venv of its own",
 }
 """Test modules that need more than Python, and what they ran on."""

@@ -67,7 +67,13 @@ def test_files_that_clash_and_lack_are_judged_by_themselves(lint: Lint, put: Put
 
 
 def test_a_fix_reaches_each_of_the_files_that_are_read_together(lint: Lint, put: Put, here: Path) -> None:
-    put({"router.yml": ROUTER.replace("Host(`shop.test`)", "Host(`shop.test`, `www.test`)"), "service.yml": SERVICE.replace("            secure: true\n", ""), "auth.yml": AUTH})
+    put(
+        {
+            "router.yml": ROUTER.replace("Host(`shop.test`)", "Host(`shop.test`, `www.test`)"),
+            "service.yml": SERVICE.replace("            secure: true\n", ""),
+            "auth.yml": AUTH,
+        }
+    )
     code, text, _ = lint("--fix")
     assert code == 0
     assert "; 2 fixed in 2 files; " in text
@@ -121,7 +127,15 @@ def test_pods_that_come_and_go_are_named_beside_stickiness_only(lint: Lint, put:
 
 def test_one_replica_is_named_beside_stickiness_only(lint: Lint, put: Put) -> None:
     deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: app}\nspec:\n  replicas: 1\n"
-    put({"a/app.yml": SERVICE, "a/deploy.yaml": deployment, "b/deploy.yaml": deployment, "c/app.yml": SERVICE, "c/deploy.yaml": deployment.replace("1\n", "10\n")})
+    put(
+        {
+            "a/app.yml": SERVICE,
+            "a/deploy.yaml": deployment,
+            "b/deploy.yaml": deployment,
+            "c/app.yml": SERVICE,
+            "c/deploy.yaml": deployment.replace("1\n", "10\n"),
+        }
+    )
     code, _, errors = lint()
     assert code == 0
     assert [line.split(" ")[0] for line in errors.splitlines() if "lint.sticky-one-server" in line] == ["a/deploy.yaml:5:3:"]
@@ -135,8 +149,12 @@ def test_a_folder_of_400_files_takes_at_most_three_seconds(lint: Lint, put: Put)
     other = "".join(f"  key{n}: value {n}\n" for n in range(100))
     files: dict[str, str | bytes] = {}
     for number in range(100):
-        files[f"f{number % 10}/app{number}.yml"] = SERVICE.replace("app", f"app{number}") + ROUTER.partition("\n")[2].replace("app", f"app{number}").replace("[auth]", "[]")
-        files[f"f{number % 10}/deploy{number}.yaml"] = f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d{number}}}\nspec:\n{other}"
+        files[f"f{number % 10}/app{number}.yml"] = SERVICE.replace("app", f"app{number}") + ROUTER.partition("\n")[2].replace(
+            "app", f"app{number}"
+        ).replace("[auth]", "[]")
+        files[f"f{number % 10}/deploy{number}.yaml"] = (
+            f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d{number}}}\nspec:\n{other}"
+        )
         files[f"g{number}/values.yaml"] = f"image:\n{other}"
         files[f"g{number}/package.json"] = '{"name": "x"}'
     put(files)
