@@ -26,6 +26,10 @@ REAL_PARTS = {
     "test_sheets": "Traefik, the reference proxy and servers",
     "test_no_way_round": "Traefik, the reference proxy and servers",
     "test_lint_real": "Traefik and servers",
+    "test_kubernetes": "an API server of Kubernetes, and Traefik",
+    "test_docker": "Traefik and a stand-in of Docker's API",
+    "test_haproxy_and_helm": "HAProxy and Helm",
+    "test_traefik_versions": "older versions of Traefik",
     "test_example": "a wheel in a venv of its own",
 }
 """Test modules that need more than Python, and what they ran on."""

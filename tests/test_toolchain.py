@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tools import obtain, packages, setup, stack, toolchain
+from tools import building, obtain, packages, recipes, setup, stack, toolchain
 from tools.running import Clock, CommandError, FailedError, alone, run
 
 ROOT = Path(__file__).resolve().parents[1]
-PINNED = toolchain.pinned_version(ROOT)
+PINNED = toolchain.engine_version(ROOT)
 GO = """#!/bin/sh
 case "$1 $2" in
   version*) echo go version go{version} linux/amd64 ;;
@@ -35,7 +35,7 @@ esac
 def checkout(tmp_path: Path) -> Path:
     """The files that the tool chain reads, in a folder of their own, and a `.venv` without an interpreter."""
     root = tmp_path / "checkout"
-    for module in toolchain.MODULES:
+    for module in (module for recipe in recipes.RECIPES.values() for module in recipe.modules):
         shutil.copytree(ROOT / module, root / module)
     (root / ".venv").mkdir()
     return root
@@ -83,7 +83,7 @@ def test_an_engine_that_has_not_changed_is_not_asked_again(checkout: Path, tmp_p
 
 
 def test_without_anything_one_message_says_what_to_install(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(obtain, "GO_PLACES", ())
+    monkeypatch.setattr(building, "GO_PLACES", ())
     old = fake(tmp_path / "go" / "go", GO.format(version="1.22.1", sdk=""))
     for path, reason in ((old, "too old"), (tmp_path, "no Go >= ")):
         with pytest.raises(FailedError, match=f"(?s)download: .*{reason}.*Install Go >= 1.25.*make setup"):
@@ -95,7 +95,7 @@ def test_a_build_is_whole_or_not_there_and_then_the_cache_has_it(checkout: Path,
     sdk = fake(tmp_path / "sdk/python/cmd" / f"{toolchain.HOST}-exec", "# starts a program\n").parents[1]
     go = fake(tmp_path / "go" / "go", GO.format(version="1.99", sdk=sdk))
     settings = environment(tmp_path, go, Path("/usr/bin"), Path("/bin"))
-    home = toolchain.cached_home(checkout, settings)
+    home = recipes.cached_home(checkout, toolchain.RECIPE, settings)
     (home.with_suffix(".part") / "bin").mkdir(parents=True)  # of an aborted one
     assert "by build" in obtain.ensure(checkout, Clock("pulumi"), settings)
     assert [path.name for path in home.parent.iterdir()] == [home.name]
@@ -104,7 +104,7 @@ def test_a_build_is_whole_or_not_there_and_then_the_cache_has_it(checkout: Path,
     made = toolchain.pulumi_environment(checkout, {**settings, "PULUMI_HOME": "/mine", "PULUMI_CONFIG_PASSPHRASE": "x"})
     assert made["PATH"].split(os.pathsep)[:2] == [str(checkout / ".venv/bin"), str(home / "bin")]
     assert (made["PULUMI_HOME"], made["PULUMI_CONFIG_PASSPHRASE"]) == ("/mine", "x")
-    (checkout / toolchain.MODULES[0] / "go.sum").write_text("")
+    (checkout / toolchain.RECIPE.modules[0] / "go.sum").write_text("")
     assert toolchain.cached_engine(checkout, settings) is None
 
 

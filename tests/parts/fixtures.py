@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache
@@ -90,6 +91,8 @@ def start_traefik(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartTra
 @pytest.fixture(scope="session")
 def kubernetes_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesApi]:
     """The API server, once a run, with whatever earlier tests have left in it."""
+    if shutil.which("openssl") is None:
+        missing("openssl, for a key of the API server,")
     with KubernetesApi(tmp_path_factory.mktemp("kubernetes"), programs("kubernetes")) as running:
         yield running
 

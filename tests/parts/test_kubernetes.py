@@ -107,7 +107,10 @@ def test_traefik_catches_up_after_each_change(kubernetes: KubernetesApi, traefik
         (ROUTE.format(port=80, group="traefik.io").replace("entryPoints:", "entryPoints: [web]\n  entryPoints:"), "entryPoints"),
         (ROUTE.format(port=80, group="traefik.io").replace("IngressRoute", "IngressRouter"), "no kind IngressRouter"),
         (SLICE.replace("10.0.1.10", "127.0.0.1"), "may not be in the loopback range"),
-        (VOYAGER.format(version="v1", backend="{serviceName: a, servicePort: 80}"), "serviceName: field not declared in schema"),
+        (
+            VOYAGER.format(version="v1", backend="{serviceName: a, servicePort: 80}"),
+            "backend.service(Name|Port): field not declared in schema",
+        ),
     ],
 )
 def test_what_no_schema_has_is_refused_in_the_server_s_words(kubernetes: KubernetesApi, text: str, words: str) -> None:
