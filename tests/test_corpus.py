@@ -53,13 +53,14 @@ def _entry(line: str) -> Entry:
     return Entry(path, name, given, numbers[0], numbers[1], _counted(errors), frozenset(_counted(also)))
 
 
-def _param(entry: Entry) -> object:
+def param(entry: Entry) -> object:
+    """An entry as a parameter; skipped as long as its format is not there."""
     there = [] if entry.format in FORMATS else [pytest.mark.skip(reason=f"the format {entry.format!r} is not registered")]
     return pytest.param(entry, id=entry.path, marks=there)
 
 
 INDEX = tuple(_entry(line) for line in (CORPUS / "README.md").read_text("utf-8").splitlines() if re.match(r"\| [\w-]+/", line))
-EACH = pytest.mark.parametrize("entry", [_param(entry) for entry in INDEX])
+EACH = pytest.mark.parametrize("entry", [param(entry) for entry in INDEX])
 
 
 def translator_of(entry: Entry) -> AnyTranslator:

@@ -17,6 +17,15 @@ TREES = ("networking.k8s.io/", "traefik.io/", "traefik.containo.us/")
 NAMED_PORT = 8080
 """The number behind a port that a route gives by name, where the file has no Service that says it."""
 Object = dict[str, object]
+CLASS: Object = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "IngressClass",
+    "metadata": {"name": "traefik", "namespace": ""},
+    "spec": {"controller": "traefik.io/ingress-controller"},
+}
+"""What the chart of Traefik puts into every cluster."""
+OWNED = ("resourceVersion", "uid", "generation", "creationTimestamp")
+"""What the server writes into the metadata, and does not take from anybody."""
 
 
 class Named(NamedTuple):
@@ -46,6 +55,9 @@ def _opened(document: object) -> Iterator[Object]:
         return
     metadata = document.setdefault("metadata", {})
     metadata.setdefault("namespace", "default")
+    for key in OWNED:
+        metadata.pop(key, None)
+    document.pop("status", None)
     yield document
 
 
@@ -80,7 +92,7 @@ def _backends(tree: object, namespace: str) -> Iterator[Named]:
 
 def completed(found: list[Object]) -> list[Object]:
     """The routing objects, and for each Service that they name the Service itself and its endpoints."""
-    kept = routing(found)
+    kept = [CLASS, *routing(found)]
     services = {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in kept if each["kind"] == "Service"}  # type: ignore[index]
     ports: dict[tuple[str, str], list[Object]] = {}
     for one in named(found):
@@ -109,7 +121,7 @@ def _service(namespace: str, name: str, ports: list[Object]) -> Object:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.1", "ports": [{**port, "protocol": "TCP"} for port in ports]},
+        "spec": {"type": "ClusterIP", "ports": [{**port, "protocol": "TCP"} for port in ports]},
     }
 
 
@@ -122,6 +134,20 @@ def _slice(namespace: str, name: str, ports: list[Object]) -> Object:
         "endpoints": [{"addresses": [address], "conditions": {"ready": True, "serving": True}} for address in addresses(namespace, name)],
         "ports": [{"name": port["name"], "port": port["port"], "protocol": "TCP"} for port in ports],
     }
+
+
+def urls(held: list[Object], namespace: str, name: str, port: object, scheme: str | None) -> Iterator[str]:
+    """What Traefik makes of a reference to a Service: its ready pods, on the port behind the one that is named. `tcp`: addresses."""
+    service = next(
+        each
+        for each in held
+        if each["kind"] == "Service" and (each["metadata"]["namespace"], each["metadata"]["name"]) == (namespace, name)
+    )  # type: ignore[index]
+    found = next(each for each in _ports(service) if str(port) in (str(each["port"]), each.get("name")))
+    safe = found["port"] == 443 or str(found.get("name", "")).startswith("https")
+    for address in addresses(namespace, name):
+        where = f"{address}:{found['port']}"
+        yield where if scheme == "tcp" else f"{scheme or ('https' if safe else 'http')}://{where}"
 
 
 def addresses(namespace: str, name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pinfeather.model.diagnostics import Severity
 from pinfeather.testing.traefik import Json
@@ -15,16 +15,16 @@ UNREAD = frozenset({"unread.unsupported"})
 """What Traefik knows and the model does not: a router more on Traefik, and an error that says so."""
 
 
-def compare(parsed: Parsed, raw: Mapping[str, Json], provider: str, addresses: Addresses, points: Iterable[str] = POINTS) -> None:
+def compare(parsed: Parsed, raw: Mapping[str, Json], provider: str, addresses: Addresses, *, v2: bool = False) -> None:
     """Our reading is Traefik's: the same routers with the same contents; what Traefik disables is an error of ours, and no route."""
-    real = OfTraefik(raw, provider)
+    real = OfTraefik(raw, provider, v2=v2)
     errors = [finding for finding in parsed.diagnostics if finding.severity is Severity.ERROR]
     disabled = {**real.disabled(HTTP), **real.disabled(TCP)}
     assert errors or not disabled, f"Traefik disables what we read without an error: {disabled}"
     if parsed.document is None:
         assert disabled, f"Traefik takes what we do not read: {errors}"
         return
-    document = OfDocument(parsed.document, points, addresses)
+    document = OfDocument(parsed.document, POINTS, addresses)
     for side, ours in ((HTTP, document.http()), (TCP, document.tcp())):
         theirs = real.enabled(side)
         more = "\n  ".join(

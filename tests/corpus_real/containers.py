@@ -22,6 +22,8 @@ ENVIRONMENT = {
 """What the shell has when compose is asked."""
 EXPOSED = 80
 """The port that an image exposes."""
+PROJECT = "corpus"
+_COMPOSE = "com.docker.compose"
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?P<kind>:?[-?])?(?P<word>[^}]*)\}|(?P<bare>[A-Za-z_]\w*))")
 
 
@@ -69,7 +71,7 @@ def of_compose(texts: list[str]) -> list[Container]:
         for name, service in yaml.safe_load(text)["services"].items():
             held = {**_labels(service.get("labels")), **_labels((service.get("deploy") or {}).get("labels"))}
             labels.setdefault(name, {}).update({expand(key): expand(value) for key, value in held.items()})
-    return [Container(name, held) for name, held in labels.items()]
+    return [Container(name, {**held, f"{_COMPOSE}.project": PROJECT, f"{_COMPOSE}.service": name}) for name, held in labels.items()]
 
 
 def of_inspect(text: str) -> list[Container]:

@@ -38,8 +38,8 @@ DEFAULTS: Mapping[str, Mapping[str, str]] = {
 """What Traefik 3.7 shows of a middleware in which nobody wrote it."""
 
 
-ELSEWHERE = re.compile(r'"[^"@]+@(?P<where>[a-z]+)" does not exist|(?P<plugin>unknown plugin|no plugin definitions|plugin: )')
-"""Why this instance disables a router that another, with that provider or plugin, would not."""
+ELSEWHERE = re.compile(r'"[^"@]+@(?P<where>[a-z]+)" does not exist|unknown plugin|no plugin definitions|plugin: |no such file or directory')
+"""Why this instance disables a router that another, with that provider, plugin or file of passwords, would not."""
 
 
 class Side(NamedTuple):
@@ -221,9 +221,11 @@ def _small(value: object) -> object:
 class OfTraefik:
     """The routers of one provider in `/api/rawdata`."""
 
-    def __init__(self, raw: Mapping[str, Json], provider: str) -> None:
+    def __init__(self, raw: Mapping[str, Json], provider: str, *, v2: bool = False) -> None:
+        """`v2`: the data are of Traefik 2, whose rules have another syntax, and which shows no priority that is not written."""
         self._raw = raw
         self._provider = provider
+        self._v2 = v2
 
     def enabled(self, side: Side) -> Counter[str]:
         """Those that this instance disables only because another provider or a plugin is not here count as enabled."""
@@ -236,9 +238,7 @@ class OfTraefik:
     def _faults(self, router: dict[str, Json]) -> list[str]:
         said = router.get("error", [])
         assert isinstance(said, list)
-        other = [
-            each for each in map(str, said) if (found := ELSEWHERE.search(each)) and not (found["where"] or "").startswith(self._provider)
-        ]
+        other = [each for each in map(str, said) if (found := ELSEWHERE.search(each)) and found["where"] != self._provider]
         return [each for each in map(str, said) if each not in other] if router.get("status") == "disabled" else []
 
     def _section(self, key: str) -> Mapping[str, dict[str, Json]]:
@@ -247,19 +247,19 @@ class OfTraefik:
 
     def _routers(self, side: Side) -> Iterator[tuple[str, dict[str, Json]]]:
         for name, router in self._section(side.routers).items():
-            if name.endswith(f"@{self._provider}") and "pinfeather-ready" not in name:
+            if name.endswith(f"@{self._provider}") and "pinfeather-" not in name:
                 yield name, router
 
     def _router(self, name: str, router: dict[str, Json], side: Side) -> str:
         own = name.rpartition("@")[2]
         rule = str(router["rule"])
-        match = side.rule_v2(rule)[0] if router.get("ruleSyntax") == "v2" else side.rule(rule)
+        match = side.rule_v2(rule)[0] if self._v2 or router.get("ruleSyntax") == "v2" else side.rule(rule)
         middlewares, points = router.get("middlewares", []), router["entryPoints"]
         assert isinstance(middlewares, list)
         assert isinstance(points, list)
         return _line(
             rule=_rule(match),
-            priority=router["priority"],
+            priority=router.get("priority", len(rule)) if self._v2 else router["priority"],
             points=sorted(map(str, points)),
             tls=self._tls(router),
             middlewares=[each for reference in middlewares for each in self._middleware(str(reference), own, side)],

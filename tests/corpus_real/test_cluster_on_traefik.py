@@ -1,0 +1,70 @@
+"""The IngressRoutes and Ingresses of the corpus in a real API server, on a real Traefik."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+import yaml
+
+from pinfeather.model.services import Server, TcpServer
+from pinfeather.testing.traefik import Traefik
+from tests.corpus_real import cluster
+from tests.corpus_real.comparing import POINTS, compare
+from tests.parts.fixtures import StartTraefik
+from tests.parts.kubernetes import ApiError, KubernetesApi
+from tests.test_corpus import CORPUS, INDEX, Entry, param, taken
+
+PROVIDERS = {"ingressroute": ("kubernetescrd", "kubernetescrd"), "ingress": ("kubernetesingress", "kubernetes")}
+"""The option and the name of the provider that reads a format."""
+OBJECTS = [param(entry) for entry in INDEX if entry.format in PROVIDERS]
+Instances = dict[tuple[str, str | None], Traefik]
+
+
+@pytest.fixture(scope="module")
+def instances() -> Instances:
+    """Those that run already, by provider and version."""
+    return {}
+
+
+@pytest.mark.parametrize("entry", OBJECTS)
+def test_it_is_read_as_traefik_reads_it(kubernetes: KubernetesApi, start_traefik: StartTraefik, instances: Instances, entry: Entry) -> None:
+    option, provider = PROVIDERS[entry.format]
+    version = "2.11" if entry.options.get("traefik") == "2.11" else None
+    if (option, version) not in instances:
+        instances[option, version] = start_traefik({}, POINTS, kubernetes.arguments(option), version)
+    running = instances[option, version]
+    try:
+        held = cluster.completed(cluster.objects(CORPUS / entry.path))
+    except yaml.YAMLError:
+        assert entry.errors, "PyYAML cannot read it, and we do"
+        return
+    if (refusal := refused(kubernetes, held)) is not None:
+        assert entry.errors, f"Kubernetes refuses what we read without an error: {refusal}"
+        return
+    kubernetes.in_force(running, option)
+
+    def address(server: Server | TcpServer) -> Iterable[str]:
+        ref = server.kubernetes
+        assert ref is not None, server
+        scheme = "tcp" if isinstance(server, TcpServer) else ref.scheme
+        return cluster.urls(held, str(ref.namespace or "default"), str(ref.service), ref.port, scheme)
+
+    compare(taken(entry), running.rawdata(), provider, address, v2=version is not None)
+
+
+def refused(kubernetes: KubernetesApi, held: list[cluster.Object]) -> str | None:
+    """Why the server will not have these objects; None: it has them. The first of two that have one name is taken."""
+    names: set[tuple[str, ...]] = set()
+    for each in held:
+        metadata = each["metadata"]
+        assert isinstance(metadata, dict)
+        name = (str(each["kind"]), metadata["namespace"], metadata["name"])
+        if name in names:
+            continue
+        names.add(name)
+        try:
+            kubernetes.apply(yaml.safe_dump(each))
+        except ApiError as why:
+            return f"{name}: {why}"
+    return None
