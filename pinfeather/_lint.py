@@ -234,13 +234,13 @@ def _said(source: Source, parsed: Parsed, form: str, several: set[str]) -> Itera
     """What the reader found, and what is wrong with what it read, each with its fix."""
     shared = any(one.name in several for one in source.files)
     told = {finding.path[:-1] for finding in parsed.diagnostics if finding.code == Code.SAME_SITE_NONE}
-    for finding in parsed.diagnostics:
-        if not (shared and finding.code == Code.SCOPE):
-            yield finding
-    if parsed.document is None:
-        return
     lines = {one.name: _lines(one.text) for one in source.files}
     text = Text(lines, parsed.spans, form, parsed.document)
+    for finding in parsed.diagnostics:
+        if not (shared and finding.code == Code.SCOPE):
+            yield with_fix(finding, text)
+    if parsed.document is None:
+        return
     for finding in lint_document(parsed.document):
         if finding.path in told and finding.code in (Code.COOKIE_INSECURE, Code.COOKIE_SAME_SITE):
             continue  # SameSite=None without Secure was read, and says both

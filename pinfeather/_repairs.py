@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from pinfeather._repair_sticky import TITLE, sticky_moved
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Span
 from pinfeather.model.document import Document
 from pinfeather.model.lint_cookies import loose
@@ -26,13 +27,13 @@ class Text(NamedTuple):
     lines: Mapping[str, list[str]]
     spans: Spans
     format: str
-    document: Document
+    document: Document | None
 
 
 def with_fix(finding: Diagnostic, text: Text) -> Diagnostic:
     """The finding with the fix that there is for it, if there is one."""
     make = _MAKERS.get(finding.code)
-    if make is None or finding.fixes:
+    if make is None or finding.fixes or (text.document is None and finding.code != Code.STICKY_MIDDLEWARE):
         return finding
     title, edits = make(finding, text)
     return finding._replace(fixes=(Fix(title, edits),)) if edits else finding
@@ -171,11 +172,13 @@ def _exact_cookie(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...
 
 
 def _bound_host(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
+    if finding.path[-1:] != ("host_regex",):
+        return "", ()  # a reader speaks of a rule, and has its own fix
     old = str(_at(text.document, finding.path))
     return "bind it at both ends", _pattern(finding, text, old, f"^{old.removeprefix('^').removesuffix('$')}$")
 
 
-def _at(document: Document, path: Path) -> object:
+def _at(document: Document | None, path: Path) -> object:
     value: object = document
     for part in path:
         if isinstance(value, tuple):
@@ -245,4 +248,5 @@ _MAKERS: dict[str, Callable[[Diagnostic, Text], tuple[str, tuple[Edit, ...]]]] =
     Code.COOKIE_REGEX: _exact_cookie,
     Code.V2_SYNTAX: _bound_host,
     Code.STICKY_ONE: _moved,
+    Code.STICKY_MIDDLEWARE: lambda finding, text: (TITLE, sticky_moved(finding, text.lines)),
 }
