@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -67,21 +68,21 @@ def translator_of(entry: Entry) -> AnyTranslator:
     return FORMATS[entry.format]
 
 
-def options_of(entry: Entry) -> Options:
-    made, wrong = options_for(translator_of(entry), entry.options)
+def options_of(entry: Entry, more: Mapping[str, str | bool]) -> Options:
+    made, wrong = options_for(translator_of(entry), {**entry.options, **more})
     assert made is not None, wrong
     return made
 
 
 @cache
-def _taken(path: str) -> Parsed:
+def _taken(path: str, more: frozenset[tuple[str, str | bool]]) -> Parsed:
     entry = next(each for each in INDEX if each.path == path)
-    return read(entry.source(), translator_of(entry), options_of(entry))
+    return read(entry.source(), translator_of(entry), options_of(entry, dict(more)))
 
 
-def taken(entry: Entry) -> Parsed:
-    """What an entry is read as; each is read once."""
-    return _taken(entry.path)
+def taken(entry: Entry, **more: str | bool) -> Parsed:
+    """What an entry is read as, with its options and these; each is read once."""
+    return _taken(entry.path, frozenset(more.items()))
 
 
 def routers(document: Document) -> int:
