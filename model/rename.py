@@ -65,14 +65,17 @@ def derive(
         for section in sections:
             wanted = {name: (path, support.rule(document, path)) for name, path in _named(document, section)}
             taken = {name for name, (_, new) in wanted.items() if new == name}
+            nouns = getattr(document, section) if support.merge and section not in origins else {}
+            held = {name: nouns[name] for name in taken if name in nouns}
             for name, (path, base) in wanted.items():
                 if base == name:
                     continue
                 number, new = 1, base
-                while new in taken:
+                while new in taken and (name not in nouns or held.get(new) != nouns[name]):
                     number += 1
                     new = f"{base}-{number}"
                 taken.add(new)
+                held.setdefault(new, nouns.get(name))
                 names.setdefault(section, {})[name] = new
                 where = (section, origins[section][int(path[1])], *path[2:]) if section in origins else path
                 said = f"the target makes its own names; {name!r} cannot be kept"

@@ -46,6 +46,8 @@ class Derived(NamedTuple):
     rule: Callable[[Document, Path], str]
     sentence: str = ""
     """For the support table."""
+    merge: bool = False
+    """Whether two that get the same name, and are alike, become one: the target has one thing for both."""
 
 
 class Becomes(NamedTuple):

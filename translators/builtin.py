@@ -9,10 +9,12 @@ from pinfeather.translators.contract import AnyTranslator, Translator
 MODULES = {
     "pinfeather": "canonical",
     "traefik-file": "traefik_file",
+    "ingress": "ingress",
 }
 TITLES = {
     "pinfeather": "the canonical document",
     "traefik-file": "Traefik's dynamic configuration, YAML or TOML",
+    "ingress": "Kubernetes Ingresses with Traefik's annotations",
 }
 
 

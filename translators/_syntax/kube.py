@@ -48,6 +48,8 @@ class KubeObject:
     metadata_node: Taking | None
     text: str
     """The text of its whole file, for edits."""
+    document: str = ""
+    """The text of its YAML document, byte for byte; empty where it is one of a List."""
 
     @property
     def where(self) -> str:
@@ -134,7 +136,7 @@ def _take(reading: Reading, text: str, subject: Collection[Kind], manner: Manner
             item.forget()
             others.append(kind[1])
             stream.readings += 1
-        elif (found := _object(item, text, subject)) is not None:
+        elif (found := _object(item, text, subject, "" if listed else reading.text)) is not None:
             stream.objects.append(found)
             stream.readings += 1
             own = True
@@ -152,7 +154,7 @@ def _is_json_patch(tree: Tree) -> bool:
     return isinstance(tree, list) and bool(tree) and all(isinstance(step, dict) and {"op", "path"} <= set(step) for step in tree)
 
 
-def _object(node: Taking, text: str, subject: Collection[Kind]) -> KubeObject | None:
+def _object(node: Taking, text: str, subject: Collection[Kind], document: str) -> KubeObject | None:
     """One object of the format's own kinds; None where it is none, and the reason was reported."""
     api, kind = node.text("apiVersion"), node.text("kind")
     if not api or not kind:
@@ -180,7 +182,7 @@ def _object(node: Taking, text: str, subject: Collection[Kind]) -> KubeObject | 
     assert (group if slash else "", kind) in subject
     namespace = tree.get("namespace")
     where = str(namespace) if namespace else None
-    return KubeObject(group if slash else "", version if slash else api, kind, name, where, tree, node, held, text)
+    return KubeObject(group if slash else "", version if slash else api, kind, name, where, tree, node, held, text, document)
 
 
 def _metadata(node: Taking) -> tuple[str | None, dict[str, Tree]]:
@@ -213,6 +215,22 @@ _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 def is_name(text: str, longest: int = 63) -> bool:
     """Whether a text is a DNS-1123 label, as names of objects are written here."""
     return len(text) <= longest and _NAME.fullmatch(text) is not None
+
+
+def is_subdomain(text: str) -> bool:
+    """Whether a text can be the name of most objects: DNS-1123 labels with dots between them."""
+    return 0 < len(text) <= 253 and all(_NAME.fullmatch(part) for part in text.split("."))
+
+
+def subdomain_name(text: str) -> str:
+    """The same as `object_name`, but for names that may have dots."""
+    return text if is_subdomain(text) else object_name(text)
+
+
+def service_name(text: str) -> str:
+    """A DNS-1035 label, as Services have it: the same, and it begins with a letter."""
+    name = object_name(text)
+    return name if name[0].isalpha() else object_name(f"s-{text}") if is_name(f"s-{text}") else f"s-{name}"[:63].rstrip("-")
 
 
 def object_name(text: str, longest: int = 63) -> str:
