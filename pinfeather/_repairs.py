@@ -47,7 +47,10 @@ _FIELDS = {
 }  # fmt: skip
 """The fields of a cookie, as Traefik writes them."""
 _KEY = "|".join(sorted({*_FIELDS, *_FIELDS.values()}, key=len, reverse=True))
-_LABEL = re.compile(rf"""(?P<quote>["']?)(?P<base>[^\s"'=]+\.)(?P<key>{_KEY})=(?P<value>.*?)(?P=quote)""", re.IGNORECASE)
+_LABEL = re.compile(
+    rf"""(?P<quote>["']?)(?P<base>[^\s"'=]+[./])(?P<key>{_KEY})(?P<between>=|(?P=quote)\s*:\s+)(?P<value>.*?)(?P<end>["']?)""", re.IGNORECASE
+)
+"""A label or an annotation: an item of a list (`key=value`), or an entry of a mapping, from its key to its value."""
 _ENTRY = re.compile(rf"""(?P<quote>["']?)(?P<base>[\w./@-]*?)(?P<key>{_KEY})(?P=quote)(?P<between>\s*[:=]\s*)$""", re.IGNORECASE)
 _SEVERAL = re.compile(r"^(\s*(?:-\s+)*)")
 
@@ -74,7 +77,7 @@ def _replaced(lines: list[str], span: Span, value: str) -> tuple[Edit, ...]:
         return ()
     label = _LABEL.fullmatch(old)
     if label is not None:
-        return (Edit(span, f"{label['quote']}{label['base']}{label['key']}={value}{label['quote']}", old),)
+        return (Edit(span, _labelled(label, label["key"], value), old),)
     quote = old[0] if old[:1] in ("'", '"') and old[-1:] == old[:1] else ""
     return (Edit(span, f"{quote}{value}{quote}", old),)
 
@@ -88,9 +91,7 @@ def _beside(lines: list[str], span: Span, field: str, value: str, form: str) -> 
     before, after = line[: span.column - 1], line[span.end_column - 1 :]
     label = _LABEL.fullmatch(old)
     if label is not None:
-        quote = label["quote"]
-        new = f"{quote}{label['base']}{_FIELDS[field].lower()}={value}{quote}"
-        return _inserted(span, before, after, new)
+        return _inserted(span, before, after, _labelled(label, _FIELDS[field].lower(), value))
     entry = _ENTRY.search(before)
     if entry is None:
         return ()
@@ -103,13 +104,19 @@ def _beside(lines: list[str], span: Span, field: str, value: str, form: str) -> 
     return (_line_after(span, _blank(head) + new),)
 
 
+def _labelled(label: re.Match[str], key: str, value: str) -> str:
+    """The same label with another key and value; the value of an entry is a text."""
+    said = f"{value}{label['quote']}" if label["between"] == "=" else f'"{value}"'
+    return f"{label['quote']}{label['base']}{key}{label['between']}{said}"
+
+
 def _inserted(span: Span, before: str, after: str, new: str) -> tuple[Edit, ...]:
     """A further label: of its own line, its own item of a flow list, or its own flag."""
     if re.fullmatch(r"\s*-\s+", before) and re.fullmatch(r"\s*(#.*)?", after):
         return (_line_after(span, before + new),)
     if flag := re.search(r"(?:--label|-l)(?:[ =])$", before):
         return (Edit(_end(span), f" {flag[0]}{new}"),)
-    if before.count("[") > before.count("]"):
+    if before.count("[") > before.count("]") or before.count("{") > before.count("}"):
         return (Edit(_end(span), f", {new}"),)
     if re.fullmatch(r"\s*", before) and re.fullmatch(r"\s*", after):
         return (_line_after(span, before + new),)
