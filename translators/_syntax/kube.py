@@ -82,27 +82,32 @@ def read_objects(files: Iterable[File], subject: Collection[Kind], manner: Manne
     """Every object of the kinds in `subject`."""
     stream = Stream()
     for file in files:
-        others: Counter[str] = Counter()
-        first: Span | None = None
         text = decode(file.text, file.name, LIMITS.stream_bytes)
         if isinstance(text, Diagnostic):
             stream.found.append(text)
             continue
-        for reading in yaml.read_stream(text, file.name, yaml.KUBERNETES):
-            if reading.broken or reading.value is None:
-                stream.found += reading.diagnostics
-                continue
-            own, kinds = _take(reading, text, subject, manner, stream)
-            if kinds and not own:
-                stream.passed.append(reading.text)
-            if kinds and first is None:
-                first = reading.spans.get(("kind",)) or reading.span(reading.mark)
-            others.update(kinds)
-        if others:
-            counted = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
-            said = f"not routing, left alone: {counted}"
-            stream.found.append(info(Code.SCOPE, said, span=first, instead="--pass-through copies them to the output"))
+        take_readings(stream, yaml.read_stream(text, file.name, yaml.KUBERNETES), text, subject, manner)
     return stream
+
+
+def take_readings(stream: Stream, readings: Iterable[Reading], text: str, subject: Collection[Kind], manner: Manner = STRICT) -> None:
+    """The same of the documents of one file, whose whole text is `text`."""
+    others: Counter[str] = Counter()
+    first: Span | None = None
+    for reading in readings:
+        if reading.broken or reading.value is None:
+            stream.found += reading.diagnostics
+            continue
+        own, kinds = _take(reading, text, subject, manner, stream)
+        if kinds and not own:
+            stream.passed.append(reading.text)
+        if kinds and first is None:
+            first = reading.spans.get(("kind",)) or reading.span(reading.mark)
+        others.update(kinds)
+    if others:
+        counted = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        said = f"not routing, left alone: {counted}"
+        stream.found.append(info(Code.SCOPE, said, span=first, instead="--pass-through copies them to the output"))
 
 
 def _take(reading: Reading, text: str, subject: Collection[Kind], manner: Manner, stream: Stream) -> tuple[bool, list[str]]:

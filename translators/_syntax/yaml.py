@@ -22,7 +22,7 @@ from pinfeather.translators._syntax.yaml_emit import emit, emit_all
 
 __all__ = [
     "CORE", "GO_YAML_V3", "KUBERNETES", "LIMITS", "Limits", "Reading", "Resolver", "Tree", "emit", "emit_all", "read",
-    "read_stream",
+    "read_at", "read_stream",
 ]  # fmt: skip
 
 
@@ -58,6 +58,11 @@ def read_stream(text: str | bytes, file: str, resolver: Resolver, limits: Limits
                 yield Reading(None, NOWHERE, file, (many,), reading.first_line)
                 return
             yield reading
+
+
+def read_at(text: str, file: str, line: int, resolver: Resolver, limits: Limits = LIMITS) -> list[Reading]:
+    """Of one document that is a part of a decoded file: `text` begins with the file's line `line`, its columns are the file's."""
+    return _limited(text, file, line, resolver, limits)
 
 
 def _parts(text: str) -> Iterator[tuple[str, int]]:

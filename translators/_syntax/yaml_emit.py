@@ -104,7 +104,12 @@ def _float(value: float) -> str:
 def _text(text: str) -> str:
     if _BARE.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    return '"' + "".join(c if c.isprintable() and c not in '"\\' else _escape(c) for c in text) + '"'
+    return f'"{escaped(text)}"'
+
+
+def escaped(text: str) -> str:
+    """A text as it stands between double quotes. Raises ValueError for half of a surrogate pair."""
+    return "".join(c if c.isprintable() and c not in '"\\' else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:
