@@ -36,13 +36,9 @@ from pinfeather.model.services import LoadBalancer, Split
 from pinfeather.translators._syntax import traefik_supports as says
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.go_template import escape_actions
-from pinfeather.translators._syntax.traefik_middlewares import put_middleware
-from pinfeather.translators._syntax.traefik_nouns import TLS_OPTIONS, put
 from pinfeather.translators._syntax.traefik_options import TraefikOptions
 from pinfeather.translators._syntax.traefik_reading import read_files
-from pinfeather.translators._syntax.traefik_routing import put_routers, put_tcp_routers
-from pinfeather.translators._syntax.traefik_services import put_service, put_split, put_tcp_service
-from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.traefik_writing import file_tree
 from pinfeather.translators.contract import Emitted, File, Identity, Parsed, Source, TextFile, Translator
 
 PROVIDER = "file"
@@ -125,6 +121,7 @@ def parse(source: Source, options: TraefikFile) -> Parsed:
 
 
 _ROOT = re.compile(r"""^\{?[ \t]*["']?(?:http|tcp)["']?[ \t]*:""", re.IGNORECASE | re.MULTILINE)
+_OBJECT = re.compile(r"""^["']?apiVersion["']?[ \t]*:[ \t]*["']?[\w./-]+["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 _SECTION = re.compile(r"""(?<![\w-])(?:routers|services|middlewares|serversTransports)["']?[ \t]*:""", re.IGNORECASE)
 _TOML = re.compile(r"^[ \t]*\[\[?[ \t]*(?:http|tcp)\.(?:routers|services|middlewares|serversTransports)\b", re.IGNORECASE | re.MULTILINE)
 _OPTIONS = re.compile(r"^(?:tls:[ \t]*\n(?:[ \t]+.*\n)*?[ \t]+options:|\[tls\.options\b)", re.MULTILINE)
@@ -132,6 +129,8 @@ _OPTIONS = re.compile(r"^(?:tls:[ \t]*\n(?:[ \t]+.*\n)*?[ \t]+options:|\[tls\.op
 
 def recognise(file: File) -> bool:
     text = file.text if isinstance(file.text, str) else file.text[: 1 << 20].decode("utf-8", "replace")
+    if _OBJECT.search(text) is not None:
+        return False  # an Ingress has `http:` too
     yaml_like = _ROOT.search(text) is not None and _SECTION.search(text) is not None
     return yaml_like or _TOML.search(text) is not None or _OPTIONS.search(text) is not None
 
@@ -147,64 +146,6 @@ def emit(document: Document, options: TraefikFile) -> Emitted:
         written = toml.emit(tree, header="" if tree else "no routes")  # a file without a byte would be taken for a mistake
         return Emitted((TextFile("pinfeather.toml", escape_actions(written), "toml"),))
     return Emitted((TextFile("pinfeather.yml", escape_actions(yaml.emit(tree)), "yaml"),))
-
-
-def file_tree(document: Document) -> dict[str, Tree]:
-    """The configuration as plain data. What is empty is not there: Traefik refuses the whole file for it."""
-    inline = split_names(document.routes, document.services)
-    tcp_inline = split_names(document.tcp_routes, document.tcp_services)
-    services: dict[str, Tree] = {name: put_service(service) for name, service in document.services.items()}
-    for route in document.routes:
-        if route.split:
-            noun = Split.model_construct(split=route.split, sticky=route.sticky, when_down=route.when_down)
-            services[inline[route.name]] = put_service(noun)
-    tcp_services: dict[str, Tree] = {name: put_tcp_service(service) for name, service in document.tcp_services.items()}
-    for tcp in document.tcp_routes:
-        if tcp.split:
-            tcp_services[tcp_inline[tcp.name]] = {"weighted": put_split(tcp.split)}
-    http = {
-        "routers": put_routers(document, inline),
-        "services": services,
-        "middlewares": {name: put_middleware(each, tcp=False) for name, each in document.middlewares.items()},
-        "serversTransports": _transports(document, tcp=False),
-    }
-    tcp_side = {
-        "routers": put_tcp_routers(document, tcp_inline),
-        "services": tcp_services,
-        "middlewares": {name: put_middleware(each, tcp=True) for name, each in document.tcp_middlewares.items()},
-        "serversTransports": _transports(document, tcp=True),
-    }
-    options: dict[str, Tree] = {name: put(each, TLS_OPTIONS) for name, each in document.tls_options.items()}
-    sections = {"http": _present(http), "tcp": _present(tcp_side), "tls": _present({"options": options})}
-    return _present(sections)
-
-
-def _present(sections: Mapping[str, dict[str, Tree]]) -> dict[str, Tree]:
-    return {name: section for name, section in sections.items() if section}
-
-
-def _transports(document: Document, *, tcp: bool) -> dict[str, Tree]:
-    return {name: tree for name, tree in document.servers_transports.items() if says.is_tcp_transport(tree) is tcp}
-
-
-def split_names(routes: tuple[Route, ...] | tuple[TcpRoute, ...], services: Mapping[str, object]) -> dict[str, str]:
-    """The weighted service for the split of each route that has one: called as the route, unless that name is taken."""
-    taken, names = set(services), dict[str, str]()
-    for route in routes:
-        if route.split:
-            name = next(each for each in _candidates(route.name) if each not in taken)
-            taken.add(name)
-            names[route.name] = name
-    return names
-
-
-def _candidates(name: str) -> Iterator[str]:
-    yield name
-    yield f"{name}-split"
-    number = 2
-    while True:
-        yield f"{name}-split-{number}"
-        number += 1
 
 
 # Identity --------------------------------------------------------------------------------------------------------------
