@@ -14,13 +14,15 @@ from pinfeather.translators.contract import File
 _FLAG = re.compile(rb"""--api\.insecure(?:=true)?(?=["'\s,\]]|\Z)""", re.IGNORECASE)
 _STATIC = re.compile(rb"^(?:entryPoints|providers):", re.IGNORECASE | re.MULTILINE)
 _API = re.compile(
-    rb"^api:[ \t]*(?:#[^\n]*)?\r?\n(?:(?:[ \t]+[^\n]*|[ \t]*(?:#[^\n]*)?)\r?\n)*?[ \t]+(insecure:[ \t]*[\"']?true)\b",
-    re.IGNORECASE | re.MULTILINE,
+    rb"^api:[ \t]*(?:#[^\n]*)?\r?\n(?:[ \t][^\n]*\n|(?:#[^\n]*)?\r?\n)*?[ \t]+(insecure:[ \t]*[\"']?true)\b", re.IGNORECASE | re.MULTILINE
 )
 _TOML = re.compile(rb"^\[api\][ \t]*\r?\n(?:(?!\[)[^\n]*\n)*?[ \t]*(insecure[ \t]*=[ \t]*true)\b", re.IGNORECASE | re.MULTILINE)
 _SCALER = re.compile(rb"^(kind:[ \t]*HorizontalPodAutoscaler)[ \t]*(?:#[^\n]*)?\r?$", re.MULTILINE)
-_AUTOSCALING = re.compile(rb"^(?:autoscaling|hpa):[ \t]*\r?\n(?:[ \t]+[^\n]*\n)*?[ \t]+(enabled:[ \t]*true)\b", re.MULTILINE)
+_AUTOSCALING = re.compile(rb"^(?:autoscaling|hpa):[ \t]*\r?\n(?:[ \t][^\n]*\n)*?[ \t]+(enabled:[ \t]*true)\b", re.MULTILINE)
 _ONE = re.compile(rb"^[ \t]*((?:minReplicas|replicas|replicaCount):[ \t]*1)[ \t]*(?:#[^\n]*)?\r?$", re.MULTILINE)
+_CUT = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+_OBJECT = re.compile(rb"^apiVersion:", re.MULTILINE)
+_NAME = re.compile(rb"""\bname:[ \t]*["']?([\w.-]+)""")
 _MARKS = (b"api", b"HorizontalPodAutoscaler", b"autoscaling:", b"hpa:", b"eplica")
 
 
@@ -30,24 +32,36 @@ def speaks(file: File) -> bool:
     return any(mark in data for mark in _MARKS) and any(_matches(data))
 
 
-def pins(document: Document) -> bool:
-    """Whether a document pins clients to servers of which there may be several."""
-    return any(isinstance(service, LoadBalancer) and service.sticky is not None for service in document.services.values())
+def pinned(document: Document) -> set[bytes]:
+    """The Kubernetes Services whose clients a document pins to pods."""
+    held = (service for service in document.services.values() if isinstance(service, LoadBalancer) and service.sticky is not None)
+    return {str(ref.service).encode() for service in held for server in service.servers if (ref := server.kubernetes) is not None}
 
 
-def findings(files: Iterable[File], *, pinned: bool) -> Iterator[Diagnostic]:
-    """`pinned`: whether anything in this folder pins clients to servers."""
+def findings(files: Iterable[File], services: set[bytes]) -> Iterator[Diagnostic]:
+    """`services`: those of this folder whose clients are pinned."""
     for file in files:
         data = _data(file)
         if not any(mark in data for mark in _MARKS):
             continue
         for code, match in _matches(data):
-            text, at = data.decode("utf-8", "replace"), len(data[: match.start(match.lastindex or 0)].decode("utf-8", "replace"))
+            begin = match.start(match.lastindex or 0)
+            if code != Code.API_INSECURE and not _concerns(data, begin, services):
+                continue
+            text, at = data.decode("utf-8", "replace"), len(data[:begin].decode("utf-8", "replace"))
             line, column = position(text.removeprefix("\ufeff"), at - text.startswith("\ufeff"))
             width = len(match[match.lastindex or 0].decode("utf-8", "replace").strip())
-            span = Span(file.name, line, column, line, column + width)
-            if code == Code.API_INSECURE or pinned:
-                yield _SAY[code](span)
+            yield _SAY[code](Span(file.name, line, column, line, column + width))
+
+
+def _concerns(data: bytes, at: int, services: set[bytes]) -> bool:
+    """Whether it is said of what is pinned: of an object with the name of such a Service, or in a values file with `sticky`."""
+    cuts = [found.start() for found in _CUT.finditer(data)]
+    begin = max((cut for cut in cuts if cut <= at), default=0)
+    part = data[begin : min((cut for cut in cuts if cut > at), default=len(data))]
+    if _OBJECT.search(part) is None:
+        return b"sticky:" in data
+    return any(name in services for name in _NAME.findall(part))
 
 
 def _matches(data: bytes) -> Iterator[tuple[Code, re.Match[bytes]]]:

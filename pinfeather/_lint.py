@@ -152,15 +152,15 @@ class _Linter:
             for each in formats:
                 groups.setdefault(each, []).append(File(name, folder.texts[name]))
         several = {name for name, formats in folder.formats.items() if len(formats) > 1}
-        pinned = False
+        pinned: set[bytes] = set()
         for form, files in groups.items():
             translator = self.plugins.translators[form]
             options, wrong = options_for(translator, folder.config.options_of(form, translator.options.model_fields))
             yield from wrong
             for source, parsed in _read(files, translator, options or translator.options()):
                 yield from _said(source, parsed, form, several)
-                pinned = pinned or (parsed.document is not None and _around.pins(parsed.document))
-        yield from _around.findings([File(name, text) for name, text in folder.texts.items()], pinned=pinned)
+                pinned |= _around.pinned(parsed.document) if parsed.document is not None else set()
+        yield from _around.findings([File(name, text) for name, text in folder.texts.items()], pinned)
 
     def _fixed(self, folder: _Folder, findings: list[Diagnostic]) -> tuple[list[Diagnostic], list[Diagnostic]]:
         """Fixes what can be fixed, round by round, as long as no round brings a new error; what is left, and what was done."""

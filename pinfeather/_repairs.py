@@ -48,7 +48,8 @@ _FIELDS = {
 """The fields of a cookie, as Traefik writes them."""
 _KEY = "|".join(sorted({*_FIELDS, *_FIELDS.values()}, key=len, reverse=True))
 _LABEL = re.compile(
-    rf"""(?P<quote>["']?)(?P<base>[^\s"'=]+[./])(?P<key>{_KEY})(?P<between>=|(?P=quote)\s*:\s+)(?P<value>.*?)(?P<end>["']?)""", re.IGNORECASE
+    rf"""(?P<quote>["']?)(?P<base>[^\s"'=]+[./])(?P<key>{_KEY})(?P<between>=|(?P=quote)\s*:\s+)(?P<value>.*?)["']?""",
+    re.IGNORECASE,
 )
 """A label or an annotation: an item of a list (`key=value`), or an entry of a mapping, from its key to its value."""
 _ENTRY = re.compile(rf"""(?P<quote>["']?)(?P<base>[\w./@-]*?)(?P<key>{_KEY})(?P=quote)(?P<between>\s*[:=]\s*)$""", re.IGNORECASE)

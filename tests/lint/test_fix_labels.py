@@ -15,7 +15,11 @@ KEY = "traefik.http.services.app.loadbalancer.sticky.cookie"
 TREE = {
     "pinfeather": "v1",
     "services": {
-        "app": {"servers": [{"container": {"port": 80}}], "health_check": {"path": "/h"}, "sticky": {"cookie": {"name": "srv", "http_only": False}}}
+        "app": {
+            "servers": [{"container": {"port": 80}}],
+            "health_check": {"path": "/h"},
+            "sticky": {"cookie": {"name": "srv", "http_only": False}},
+        }
     },
 }
 COOKIE: Path = ("services", "app", "sticky", "cookie")
