@@ -39,7 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which real parts ran, and which did not."""
     ran: dict[str, int] = {}
     left: dict[str, int] = {}
-    for outcome, counts in (("passed", ran), ("failed", ran), ("skipped", left)):
+    for outcome, counts in (("passed", ran), ("failed", ran), ("skipped", left), ("error", left)):
         for report in terminalreporter.stats.get(outcome, []):
             module = Path(report.nodeid.partition("::")[0]).stem
             if (part := REAL_PARTS.get(module)) is not None and getattr(report, "when", "") in ("call", "setup"):
@@ -48,6 +48,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for part, count in sorted(ran.items()):
         terminalreporter.line(f"ran: {part} ({count} tests)")
     for part, count in sorted(left.items()):
-        terminalreporter.line(f"did not run: {part} ({count} tests skipped)")
+        terminalreporter.line(f"did not run: {part} ({count} tests)")
     if not ran and not left:
         terminalreporter.line("none was asked for")
