@@ -9,12 +9,16 @@ from pinfeather.translators.contract import AnyTranslator, Translator
 MODULES = {
     "pinfeather": "canonical",
     "traefik-file": "traefik_file",
+    "ingressroute": "ingressroute",
     "ingress": "ingress",
+    "voyager": "voyager",
 }
 TITLES = {
     "pinfeather": "the canonical document",
     "traefik-file": "Traefik's dynamic configuration, YAML or TOML",
+    "ingressroute": "Traefik's Kubernetes objects",
     "ingress": "Kubernetes Ingresses with Traefik's annotations",
+    "voyager": "Voyager's Ingress (AppsCode, HAProxy), and the annotations of its Services",
 }
 
 

@@ -24,7 +24,7 @@ from pinfeather.translators.contract import File
 Kind = tuple[str, str]
 """API group and kind: `("traefik.io", "IngressRoute")`; the group of core objects is empty."""
 DNS = "external-dns.alpha.kubernetes.io/"
-_MACHINES = ("kubectl.kubernetes.io/last-applied-configuration",)
+MACHINES = ("kubectl.kubernetes.io/last-applied-configuration",)
 """Annotations that a program wrote about the object itself: they are not carried along."""
 _SERVERS_OWN = (
     "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "managedFields", "ownerReferences", "finalizers",
@@ -199,7 +199,7 @@ def _metadata(node: Taking) -> tuple[str | None, dict[str, Tree]]:
     if isinstance(node.value, dict) and "annotation" in node.value:
         _singular(node)
     dns = {key.removeprefix(DNS): text for key, text in annotations.items() if key.startswith(DNS)}
-    kept = {key: text for key, text in annotations.items() if not key.startswith(DNS) and key not in _MACHINES}
+    kept = {key: text for key, text in annotations.items() if not key.startswith(DNS) and key not in MACHINES}
     tree: dict[str, Tree] = {"namespace": namespace or None, "labels": dict(labels), "annotations": dict(kept), "dns": dict(dns)}
     return name, {key: value for key, value in tree.items() if value}
 

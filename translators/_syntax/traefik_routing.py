@@ -15,11 +15,13 @@ from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, wa
 from pinfeather.model.document import Document
 from pinfeather.model.match import Host, HostRegex, Match, PathIs, PathMatch, ServerNameIs, both, conjuncts, either, leaves
 from pinfeather.model.normal import Rung, alone, conditions, lift, lifted, precedence, tcp_lifted, tcp_precedence
+from pinfeather.model.noun import Template
 from pinfeather.model.overlap import overlap
 from pinfeather.model.routes import Observability, Route, TcpRoute, Tls
 from pinfeather.translators._syntax.rule import RuleError, parse_http, parse_tcp, print_http, print_tcp, rule_length, tcp_rule_length
 from pinfeather.translators._syntax.rule_doubts import Syntax, misread, refused, with_edit
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
+from pinfeather.translators._syntax.rule_v2_print import print_http_v2, print_tcp_v2
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.traefik_nouns import DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, Reader, Spans, put, take
 from pinfeather.translators._syntax.tree import Tree
@@ -27,7 +29,7 @@ from pinfeather.translators._syntax.tree import Tree
 _HIGHEST = 2**63 - 1 - 1000
 """What Traefik keeps for itself begins above (pkg/server/router/router.go)."""
 _NOWHERE = "nowhere@elsewhere"
-_EVERYTHING = PathIs.model_construct(path=PathMatch.model_construct(prefix="/"))
+EVERYTHING = PathIs.model_construct(path=PathMatch.model_construct(prefix="/"))
 """Holds for every request: Traefik wants a rule that says something."""
 
 
@@ -116,13 +118,14 @@ def take_rule(
         said = f"{syntax_key} {syntax!r} is not known: Traefik takes it for v3 without a word"
         node.report(warning(Code.ASSUMED, said, instead="write v2 or v3", span=node.span_of(syntax_key)))
     old = syntax == "v2" or reader.version < (3, 0)
+    expressions = reader.expressions if isinstance(rule, Template) else None  # braces in a plain rule are braces
     try:
         if old:
-            match, notes = (parse_tcp_v2 if tcp else parse_http_v2)(rule, reader.expressions)
+            match, notes = (parse_tcp_v2 if tcp else parse_http_v2)(rule, expressions)
         else:
-            match, notes = (parse_tcp if tcp else parse_http)(rule, reader.expressions), ()
+            match, notes = (parse_tcp if tcp else parse_http)(rule, expressions), ()
     except RuleError as fault:
-        if not old and (doubt := refused(name, rule, Syntax(tcp, reader.expressions))) is not None:
+        if not old and (doubt := refused(name, rule, Syntax(tcp, expressions))) is not None:
             _doubt(doubt, node, rule, spans[("match",)], reader, tcp=tcp)
             return None, 0
         said = f"the rule of {name!r} cannot be read: {fault.message}"
@@ -130,7 +133,7 @@ def take_rule(
         return None, 0
     for note in notes:
         node.report(warning(Code.ASSUMED, note, span=node.span_of(key)))
-    if not old and (doubt := misread(name, rule, match, Syntax(tcp, reader.expressions))) is not None:
+    if not old and (doubt := misread(name, rule, match, Syntax(tcp, expressions))) is not None:
         _doubt(doubt, node, rule, spans[("match",)], reader, tcp=tcp)
     return match, (tcp_rule_length if tcp else rule_length)(rule)
 
@@ -138,12 +141,12 @@ def take_rule(
 def _doubt(doubt: Diagnostic, node: Taking, rule: str, span: Span, reader: Reader, *, tcp: bool) -> None:
     """Reports it at the rule. Compose writes `$$` for `$`."""
     doubled = reader.provider == "docker" and reader.expressions is not None
-    node.report(with_edit(doubt, rule, reader.text, span, Syntax(tcp, reader.expressions), doubled=doubled))
+    node.report(with_edit(doubt, rule, reader.text_of(span.file), span, Syntax(tcp, reader.expressions), doubled=doubled))
 
 
 def _inside(span: Span, rule: str, offset: int, reader: Reader) -> Span:
     """Where a character of the rule stands: exactly, if the rule is written in one line and without escapes."""
-    lines = re.split(r"\r\n|\r|\n", reader.text)
+    lines = re.split(r"\r\n|\r|\n", reader.text_of(span.file))
     if span.line != span.end_line or not 0 < span.line <= len(lines):
         return span
     begin = lines[span.line - 1].find(rule, span.column - 1, span.end_column - 1)
@@ -229,22 +232,33 @@ def lift_canaries(routers: Sequence[Router]) -> list[tuple[Router, list[tuple[Ro
     return list(made.values())
 
 
+def is_canary_of(match: Match, base: Match) -> bool:
+    """Whether a rule is another one with a further condition, so that `lift_canaries` lifts it if it comes first and is alike else."""
+    parts, own = frozenset(conjuncts(base)), frozenset(conjuncts(match))
+    places = (frozenset(part for part in each if _is_place(part)) for each in (parts, own))
+    return parts < own and len(set(places)) == 1 and _further(match, base) is not None
+
+
 def _is_place(part: Match) -> bool:
     return any(isinstance(leaf, Host | HostRegex | PathIs) for leaf in leaves(part))
 
 
 def _when(router: Router, base: Router) -> Match | None:
     """The further condition of a router, if it can be the canary of the base without any change."""
-    rest = list(conjuncts(router.match))
-    for part in conjuncts(base.match):
+    return _further(router.match, base.match)
+
+
+def _further(match: Match, base: Match) -> Match | None:
+    rest = list(conjuncts(match))
+    for part in conjuncts(base):
         if part not in rest:
             return None
         rest.remove(part)
     when = both(tuple(rest))
     if when is None or any(_is_place(part) for part in rest):
         return None
-    again = lift(both((*conjuncts(base.match), when)) or when)
-    return when if again == lift(router.match) else None
+    again = lift(both((*conjuncts(base), when)) or when)
+    return when if again == lift(match) else None
 
 
 def _bare(router: Router) -> Route:
@@ -307,13 +321,14 @@ def tcp_numbers(document: Document) -> dict[int, int]:
     """The same for the TCP routes, by index."""
     order = tcp_precedence(document.tcp_routes)
     given = [document.tcp_routes[index].priority for index in order]
-    return dict(zip(order, _descending([None if number is None else int(number) for number in given]), strict=True))
+    plain = [None if number is None or isinstance(number, Template) else int(number) for number in given]
+    return dict(zip(order, _descending(plain), strict=True))
 
 
 def _given(document: Document, rung: Rung) -> int | None:
     route = document.routes[rung.route]
     number = route.priority if rung.canary is None else route.canaries[rung.canary].priority
-    return None if number is None else int(number)
+    return None if number is None or isinstance(number, Template) else int(number)
 
 
 def _descending(given: Sequence[int | None]) -> list[int]:
@@ -332,7 +347,25 @@ def _descending(given: Sequence[int | None]) -> list[int]:
 # Writing ---------------------------------------------------------------------------------------------------------------
 
 
-def put_routers(document: Document, splits: Mapping[str, str]) -> dict[str, Tree]:
+class Rules(NamedTuple):
+    """How rules are written: for which version, and whether templates are printed to the letter."""
+
+    version: tuple[int, int] = (3, 7)
+    templates: bool = False
+
+    def http(self, match: Match) -> str:
+        """The rule of an HTTP match. Raises Unsayable."""
+        return (print_http if self.version >= (3, 0) else print_http_v2)(match, templates=self.templates)
+
+    def tcp(self, match: Match) -> str:
+        """The rule of a TCP match. Raises Unsayable."""
+        return (print_tcp if self.version >= (3, 0) else print_tcp_v2)(match, templates=self.templates)
+
+
+V3 = Rules()
+
+
+def put_routers(document: Document, splits: Mapping[str, str], rules: Rules = V3) -> dict[str, Tree]:
     """Every route and canary as a router, in their order. `splits`: the service that holds the split of a route, by name."""
     found: dict[str, Tree] = {}
     for rung, number in numbers(document).items():
@@ -341,7 +374,7 @@ def put_routers(document: Document, splits: Mapping[str, str]) -> dict[str, Tree
             single = alone(route, rung.canary)
             assert single is not None, "a canary that binds is not given to a format that cannot say it"
             route = single
-        rule = print_http(both(conditions(lifted(route))) or _EVERYTHING)
+        rule = print_http(both(conditions(lifted(route))) or EVERYTHING)
         router: dict[str, Tree] = {**_put_shell(route), "rule": rule, "priority": number, "service": route.to or splits[route.name]}
         if route.tls is not None:
             router["tls"] = _put_tls(route.tls)
@@ -351,14 +384,14 @@ def put_routers(document: Document, splits: Mapping[str, str]) -> dict[str, Tree
     return found
 
 
-def put_tcp_routers(document: Document, splits: Mapping[str, str]) -> dict[str, Tree]:
+def put_tcp_routers(document: Document, splits: Mapping[str, str], rules: Rules = V3) -> dict[str, Tree]:
     """The same for TCP."""
     found: dict[str, Tree] = {}
     for index, number in tcp_numbers(document).items():
         route = document.tcp_routes[index]
         router: dict[str, Tree] = {
             **_put_shell(route),
-            "rule": tcp_rule(route),
+            "rule": tcp_rule(route, rules),
             "priority": number,
             "service": route.to or splits[route.name],
         }
@@ -368,10 +401,10 @@ def put_tcp_routers(document: Document, splits: Mapping[str, str]) -> dict[str, 
     return found
 
 
-def tcp_rule(route: TcpRoute) -> str:
+def tcp_rule(route: TcpRoute, rules: Rules = V3) -> str:
     form = tcp_lifted(route)
     names = (either(tuple(ServerNameIs.model_construct(sni=name) for name in form.sni)),) if form.sni else ()
-    return print_tcp(both((*names, *conjuncts(form.match))) or ServerNameIs.model_construct(sni="*"))
+    return rules.tcp(both((*names, *conjuncts(form.match))) or ServerNameIs.model_construct(sni="*"))
 
 
 def _put_shell(route: Route | TcpRoute) -> dict[str, Tree]:

@@ -1,0 +1,367 @@
+"""What Traefik's objects can say of a document, by version and instance: the support table of `ingressroute` and `helm-values`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from pinfeather.model.diagnostics import Path
+from pinfeather.model.document import Document
+from pinfeather.model.features import FULL, Derived, Feature, Full, Near, Nothing, Support, When
+from pinfeather.model.metadata import Metadata
+from pinfeather.model.normal import Rung
+from pinfeather.model.noun import Template
+from pinfeather.model.routes import Route, TcpRoute, Tls
+from pinfeather.model.services import LoadBalancer, TcpLoadBalancer, TcpSplit
+from pinfeather.translators._syntax import kube
+from pinfeather.translators._syntax import traefik_supports as says
+from pinfeather.translators._syntax.traefik_crd import PROVIDER, CrdOptions, plain_name
+from pinfeather.translators._syntax.traefik_crd_backends import spots_of
+from pinfeather.translators._syntax.traefik_crd_middlewares import middleware_says
+from pinfeather.translators._syntax.traefik_crd_plan import Key, Plan
+from pinfeather.translators._syntax.tree import Tree
+
+Answer = Full | Near | Nothing
+Check = Callable[[Plan, Document, Path], Answer]
+_LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
+_FILE_KEYS = ("certificates", "rootCAs")
+"""Keys of a servers transport that name files, in the file's spelling."""
+_LEFT = "the service is left out"
+
+
+def crd_supports(options: CrdOptions, *, templates: bool = False) -> dict[Feature, Support]:
+    """`templates`: whether the surface can hold those of a document (a chart can, an object cannot)."""
+    last: list[Plan] = []
+
+    def plan(document: Document) -> Plan:
+        if not last or last[0].document is not document:
+            last[:] = [Plan(document, options, templates).settle()]
+        return last[0]
+
+    def asks(check: Check) -> Callable[[Document, Path], Answer]:
+        return lambda document, path: check(plan(document), document, path)
+
+    def named(section: str, what: Callable[[Plan, Document, Path], str]) -> Derived:
+        return Derived(lambda document, path: what(plan(document), document, path), section, merge=True)
+
+    table: dict[Feature, Support] = {
+        **dict.fromkeys(Feature, FULL),
+        **{feature: When(says.rule_says, "what a rule can hold") for feature in _RULES},
+        **dict.fromkeys((Feature.ANY, Feature.NOT), When(says.not_too_deep, "nested up to 40 deep")),
+        **{feature: When(middleware_says, "as Traefik has it; users stand in a Secret") for feature in Feature if feature.startswith("middleware.")},
+        **{feature: Nothing() for feature in _NEVER},
+        **{feature: When(asks(check), sentence) for feature, (check, sentence) in _CHECKS.items()},
+        **dict.fromkeys((Feature.COOKIE_MAX_AGE, Feature.COOKIE_DOMAIN), When(says.cookie_says, "0 and an empty text mean none")),
+        Feature.TCP_SNI: When(says.server_name, "with `tls` on the route"),
+        Feature.TLS: When(says.tls_sees(), "where no route without `tls` guards the same requests before it"),
+        Feature.STRATEGY: When(says.strategy_since(options.version), "p2c since 3.4, hrw and leasttime since 3.6"),
+        Feature.TCP_PASSTHROUGH: When(says.passthrough_says, "TCP only"),
+        Feature.ROUTE_NAME: named("a route is called as its object, a canary by its place in it", _route_name),
+        Feature.SERVICE_NAME: named("a use of a Service is called after it", _service_name),
+        Feature.MIDDLEWARE_NAME: named("as objects can be called", lambda _p, _d, path: kube.subdomain_name(str(path[1]))),
+        Feature.TEMPLATE: FULL if templates else Nothing(),
+    }
+    table[Feature.CANARY_PRIORITY] = table[Feature.PRIORITY] = When(_priority(), "given numbers are kept where they keep the order")
+    if templates:
+        table = {feature: _passing(support) for feature, support in table.items()}
+    if options.version < (3, 0):
+        return dict.fromkeys(Feature, Nothing("Traefik 2.11 is read, not written: say --traefik 3.0 or later"))
+    return says.since(table, options.version)
+
+
+_RULES = (
+    Feature.HOST, Feature.HOST_WILDCARD, Feature.HOST_REGEX, Feature.PATH_REGEX, Feature.HEADER_REGEX, Feature.COOKIE_REGEX,
+    Feature.QUERY_REGEX, Feature.CLIENT_IP, Feature.TCP_SNI_REGEX, Feature.TCP_ALPN,
+)  # fmt: skip
+_NEVER = (
+    Feature.CANARY_BINDS, Feature.BINDING_FIRST, Feature.SPLIT_UNBOUND, Feature.WEIGHT_ZERO_KEEP, Feature.WHEN_DOWN_REDRAW,
+    Feature.STICKY_SOURCE, Feature.SERVERS_NONE, Feature.SERVER_CONTAINER, Feature.SERVER_WEIGHT, Feature.PRESERVE_PATH, Feature.PORTS,
+    Feature.TLS_OFF, Feature.COOKIE_HASH,
+)  # fmt: skip
+
+
+def _priority() -> Callable[[Document, Path], Answer]:
+    kept = says.priority_kept()
+    return lambda document, path: FULL if isinstance(says.found(document, path), Template) else kept(document, path)
+
+
+def _passing(support: Support) -> Support:
+    """The same where a template stands: nobody knows yet what it says, and it is written to the letter."""
+    if not isinstance(support, When):
+        return support
+
+    def check(document: Document, path: Path) -> Answer:
+        found = says.found(document, path)
+        return FULL if isinstance(found, Template) else support.check(document, path)
+
+    return When(check, support.sentence)
+
+
+# Names -----------------------------------------------------------------------------------------------------------------
+
+
+def _route_name(plan: Plan, document: Document, path: Path) -> str:
+    index = path[1]
+    assert isinstance(index, int)
+    if path[0] == "tcp_routes":
+        return kube.subdomain_name(document.tcp_routes[index].name)
+    canary = path[3] if len(path) > 3 else None
+    return plan.route_names[Rung(index, canary if isinstance(canary, int) else None)]
+
+
+def _service_name(plan: Plan, _document: Document, path: Path) -> str:
+    return (plan.service_names if path[0] == "services" else plan.tcp_service_names)[str(path[1])]
+
+
+# Servers ---------------------------------------------------------------------------------------------------------------
+
+
+def _server_url(plan: Plan, document: Document, path: Path) -> Answer:
+    """Whether a Service, with its EndpointSlices or by an external name, can say the servers of a service."""
+    balancer = document.services[str(path[1])]
+    assert isinstance(balancer, LoadBalancer)
+    if any(server.url is None for server in balancer.servers):
+        return Nothing(f"servers by URL and references do not stand in one service: {_LEFT}")
+    return _addresses(plan, ("services", str(path[1])), [str(server.url) for server in balancer.servers], tcp=False)
+
+
+def _addresses(plan: Plan, key: Key, texts: list[str], *, tcp: bool) -> Answer:
+    spots = spots_of(texts, tcp=tcp)
+    if isinstance(spots, str):
+        return Nothing(f"{spots}: {_LEFT}")
+    if spots[0].ip is None and not kube.is_subdomain(spots[0].host):
+        return Nothing(f"{spots[0].host!r} is no name that an ExternalName can have: {_LEFT}")
+    if spots[0].ip is None and not plan.options.allow_external_name_services:
+        return Nothing(f"a host's name is an ExternalName, which Traefik takes only if the instance allows it: say --allow-external-name-services, or give addresses: {_LEFT}")
+    name = (plan.tcp_service_names if tcp else plan.service_names)[str(key[1])]
+    if name in plan.referenced:
+        return Nothing(f"there is a Service {name!r} already, which the document names: call this one otherwise: {_LEFT}")
+    return FULL
+
+
+def _server_kubernetes(plan: Plan, document: Document, path: Path) -> Answer:
+    section, name = str(path[0]), str(path[1])
+    balancer = getattr(document, section)[name]
+    ref = says.found(document, path)
+    if len(balancer.servers) > 1:
+        return Nothing(f"a reference to a Service stands alone: {_LEFT}")
+    if section == "tcp_services" and ref.scheme is not None:  # type: ignore[attr-defined]
+        return Nothing(f"TCP has no scheme: {_LEFT}")
+    for text in (ref.service, ref.namespace or "x"):  # type: ignore[attr-defined]
+        if not isinstance(text, Template) and not kube.is_subdomain(text):
+            return Nothing(f"no object can be called {text!r}: {_LEFT}")
+    if isinstance(port := ref.port, str) and not isinstance(port, Template) and (not kube.is_name(port, 15) or port.isdigit()):  # type: ignore[attr-defined]
+        return Nothing(f"no port can be called {port!r}: {_LEFT}")
+    if (why := plan.strayed.get((section, name))) is not None:
+        return Nothing(f"{why}: {_LEFT}")
+    return _collision(plan, name) if section == "services" else FULL
+
+
+def _collision(plan: Plan, name: str) -> Answer:
+    """In legacy naming one Service:port among several is one service of Traefik's, wherever it stands: the last settings hold."""
+    if plan.options.safe_naming:
+        return FULL
+    other = plan.collisions.get(name)
+    if other is None:
+        return FULL
+    return Nothing(f"Traefik makes one service of this and {other!r}, unless the instance has safeNaming (--safe-naming): {_LEFT}")
+
+
+def _tcp(plan: Plan, document: Document, path: Path) -> Answer:
+    if path[0] == "tcp_routes":
+        return FULL
+    name = str(path[1])
+    service = document.tcp_services[name]
+    if isinstance(service, TcpSplit):
+        users = [route for route in document.tcp_routes if name in route.targets]
+        nested = any(isinstance(each, TcpSplit) and any(entry.to == name for entry in each.split) for each in document.tcp_services.values())
+        if nested or any(isinstance(document.tcp_services.get(entry.to), TcpSplit | None) for entry in service.split):
+            return Nothing(f"splits do not nest in TCP: {_LEFT}")
+        return FULL if len(users) == 1 and users[0].to == name else Nothing(f"a TCP split stands in one route: {_LEFT}")
+    if name not in plan.tcp_met:
+        return Nothing("no route leads there, and nothing else can hold it")
+    if not service.servers:
+        return Nothing(f"Traefik drops a route whose service has no server: {_LEFT}")
+    addresses = [str(server.address) for server in service.servers if server.address is not None]
+    if addresses and len(addresses) < len(service.servers):
+        return Nothing(f"addresses and references do not stand in one service: {_LEFT}")
+    if len({server.tls for server in service.servers}) > 1:
+        return Nothing(f"a Service is spoken to in one way, with TLS or without: {_LEFT}")
+    return _addresses(plan, ("tcp_services", name), addresses, tcp=True) if addresses else FULL
+
+
+def _tcp_split(plan: Plan, document: Document, path: Path) -> Answer:
+    route = says.found(document, path[:2])
+    if not isinstance(route, TcpRoute):
+        return FULL
+    plain = all(isinstance(document.tcp_services.get(entry.to), TcpLoadBalancer) for entry in route.split)
+    return FULL if plain else Nothing("splits do not nest in TCP: the route is left out")
+
+
+def _health_check(plan: Plan, document: Document, path: Path) -> Answer:
+    balancer = document.services[str(path[1])]
+    assert isinstance(balancer, LoadBalancer)
+    texts = [str(server.url) for server in balancer.servers if server.url is not None]
+    spots = spots_of(texts, tcp=False)
+    if texts and not isinstance(spots, str) and spots[0].ip is None:
+        return FULL
+    return Nothing("Traefik checks ExternalName Services only; Kubernetes checks its pods, and a dead server elsewhere keeps its clients")
+
+
+def _only_balancers(_plan: Plan, document: Document, path: Path) -> Answer:
+    balancer = isinstance(document.services[str(path[1])], LoadBalancer)
+    return FULL if balancer else Nothing("a TraefikService has no middlewares: the service is left out")
+
+
+# What is defined -------------------------------------------------------------------------------------------------------
+
+
+def _definitions(names: Mapping[str, object], tree: Mapping[str, Tree]) -> Answer:
+    if strange := next((name for name in names if not kube.is_subdomain(name)), None):
+        return Nothing(f"no object can be called {strange!r}: what names it is left out")
+    keys = [key for each in tree.values() if isinstance(each, dict) for key in _FILE_KEYS if key in each]
+    texts = [key for each in tree.values() if isinstance(each, dict) for key in keys if _of_files(each.get(key))]
+    return Nothing(f"`{texts[0]}` names files, objects name Secrets: what names it is left out") if texts else FULL
+
+
+def _of_files(value: Tree) -> bool:
+    return isinstance(value, list) and any(isinstance(item, str) or (isinstance(item, dict) and "certFile" in item) for item in value)
+
+
+def _transports(_plan: Plan, document: Document, _path: Path) -> Answer:
+    return _definitions(document.servers_transports, document.servers_transports)
+
+
+def _transport(plan: Plan, document: Document, path: Path) -> Answer:
+    return says.transport_says(document, path)
+
+
+def _tls_options(_plan: Plan, document: Document, _path: Path) -> Answer:
+    if any(options.client_auth_ca_files for options in document.tls_options.values()):
+        return Nothing("objects name the CAs of clients as Secrets, and no files: every route that asks for these options is left out")
+    return _definitions(document.tls_options, {})
+
+
+def _tls_option(_plan: Plan, document: Document, path: Path) -> Answer:
+    return FULL
+
+
+def _secret(_plan: Plan, document: Document, path: Path) -> Answer:
+    secret = says.found(document, path)
+    return FULL if kube.is_subdomain(str(secret)) else Nothing("no Secret can be called so: the proxy shows the certificate that it has")
+
+
+def _issuer(plan: Plan, document: Document, path: Path) -> Answer:
+    """A Certificate names its hosts, and one Secret has one."""
+    tls = says.found(document, path[:-1])
+    assert isinstance(tls, Tls)
+    route = says.found(document, path[:2])
+    assert isinstance(route, Route | TcpRoute)
+    if tls.secret is None or not kube.is_subdomain(str(tls.secret)):
+        return Nothing("a Certificate needs the name of its Secret: nobody renews the certificate")
+    if not (route.hosts if isinstance(route, Route) else route.sni):
+        return Nothing("a Certificate needs the names of its hosts: nobody renews the certificate")
+    key = (str(path[0]), path[1])
+    for section in ("routes", "tcp_routes"):
+        for index, other in enumerate(getattr(document, section)):
+            shows = other.tls is not None and other.tls.secret == tls.secret and plan.home((section, index)) == plan.home(key)
+            if shows and (other.tls.issuer != tls.issuer or not (other.hosts if section == "routes" else other.sni)):
+                return Nothing(f"the route {other.name!r} shows the same Secret, and says another issuer: nobody renews the certificate")
+    return FULL
+
+
+# Metadata and the rest -------------------------------------------------------------------------------------------------
+
+
+def _metadata(document: Document, path: Path) -> Metadata:
+    found = says.found(document, path[:-1])
+    assert isinstance(found, Metadata)
+    return found
+
+
+def _namespace(plan: Plan, document: Document, path: Path) -> Answer:
+    key = (str(path[0]), path[1])
+    if plan.own(key) is not None:
+        return FULL
+    if plan.said(key):
+        return Nothing("what it names, or who names it, stands in another namespace: say the same there")
+    return Nothing("no namespace can be called so")
+
+
+def _object(plan: Plan, document: Document, path: Path) -> Answer:
+    name = _metadata(document, path).object
+    if plan.templates and isinstance(name, Template) and plain_name(name) == _plain(plan, document, path):
+        return FULL
+    return Nothing("the object is called as the noun")
+
+
+def _plain(plan: Plan, document: Document, path: Path) -> str:
+    return str(path[1]) if isinstance(path[1], str) else str(getattr(document, str(path[0]))[path[1]].name)
+
+
+def _labels(_plan: Plan, document: Document, path: Path) -> Answer:
+    for key, value in _metadata(document, path).labels.items():
+        if not _qualified(key) or (not isinstance(value, Template) and (len(value) > 63 or _LABEL.fullmatch(value) is None)):
+            return Nothing(f"no label can be `{key}: {value}`: they are not written")
+    return FULL
+
+
+def _annotations(_plan: Plan, document: Document, path: Path) -> Answer:
+    for key in _metadata(document, path).annotations:
+        if not _qualified(key) or key.startswith(kube.DNS) or key in kube.MACHINES:
+            return Nothing(f"no annotation of an object is called {key!r} here: they are not written")
+    return FULL
+
+
+def _dns(_plan: Plan, document: Document, path: Path) -> Answer:
+    if not all(_qualified(f"{kube.DNS}{key}") for key in _metadata(document, path).dns):
+        return Nothing("no annotation can be called so: external-dns makes no records")
+    return Near("external-dns reads these from Traefik's objects only with its source `traefik-proxy`")
+
+
+def _qualified(key: str) -> bool:
+    """Whether a text can be the key of a label or an annotation: an optional domain, and a name."""
+    domain, slash, name = key.rpartition("/")
+    return 0 < len(name) <= 63 and _LABEL.fullmatch(name) is not None and (not slash or kube.is_subdomain(domain))
+
+
+def _external(plan: Plan, document: Document, path: Path) -> Answer:
+    reference = str(says.found(document, path))
+    name, _, provider = reference.partition("@")
+    if path[0] in ("tcp_routes", "tcp_services") and "middlewares" not in path and path[-1] not in ("options", "servers_transport"):
+        return Nothing("a TCP route leads to Services only: it is left out")
+    if provider != PROVIDER or plan.options.allow_cross_namespace:
+        return FULL
+    home = plan.options.home(plan.home((str(path[0]), path[1])))
+    joint = "_" if plan.options.safe_naming else "-"
+    section = "middlewares" if "middlewares" in path or "chain" in path else path[-1]
+    has = {
+        "middlewares": document.middlewares if path[0] != "tcp_routes" else document.tcp_middlewares,
+        "to": document.services, "options": document.tls_options, "servers_transport": document.servers_transports,
+    }  # fmt: skip
+    if name.startswith(f"{home}{joint}") and not has.get(str(section), {}):
+        return FULL
+    return Nothing("Traefik drops what names its own provider, unless the instance allows other namespaces (--allow-cross-namespace)")
+
+
+_CHECKS: Mapping[Feature, tuple[Check, str]] = {
+    Feature.SERVER_URL: (_server_url, "by address, as a Service with EndpointSlices; by name, one alone, as an ExternalName"),
+    Feature.SERVER_KUBERNETES: (_server_kubernetes, "one alone, of the route's own namespace unless the instance allows others"),
+    Feature.TCP: (_tcp, "services that a route leads to"),
+    Feature.TCP_SPLIT: (_tcp_split, "in one route, over Services"),
+    Feature.HEALTH_CHECK: (_health_check, "of an ExternalName only"),
+    Feature.SERVICE_MIDDLEWARES: (_only_balancers, "of a Service, not of a split"),
+    Feature.SERVERS_TRANSPORT: (_transport, "one of the same side, HTTP or TCP"),
+    Feature.TRANSPORT_DEFINITION: (_transports, "without files"),
+    Feature.TLS_OPTIONS_DEFINITION: (_tls_options, "without files"),
+    Feature.TLS_OPTIONS: (_tls_option, "by name"),
+    Feature.TLS_SECRET: (_secret, "as an object can be called"),
+    Feature.TLS_ISSUER: (_issuer, "as a Certificate of cert-manager, for the route's hosts"),
+    Feature.NAMESPACE: (_namespace, "where all that belongs together says the same"),
+    Feature.OBJECT_NAME: (_object, "a template"),
+    Feature.LABELS: (_labels, "as Kubernetes takes them"),
+    Feature.ANNOTATIONS: (_annotations, "as Kubernetes takes them"),
+    Feature.DNS_RECORDS: (_dns, "with the source `traefik-proxy` of external-dns"),
+    Feature.EXTERNAL: (_external, "any other provider's"),
+    Feature.PASSIVE_HEALTH_CHECK: (lambda _plan, document, path: says.passive_says(document, path), "with at least one number"),
+}
