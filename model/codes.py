@@ -116,7 +116,7 @@ MEANINGS: dict[Code, tuple[str, str]] = {
     Code.SCOPE: ("A part of the file that is about something else. It is counted and left alone.", "Nothing."),
     Code.ASSUMED: ("Something is not written, and what the proxy does then was assumed.", "Write it, so that nothing is left to a default."),
     Code.EXTERNAL: ("A reference to another provider, which cannot be looked at here.", "Check that it exists there."),
-    Code.INTERNAL: ("A reference to Traefik's own services.", "Be sure that you want to open them."),
+    Code.INTERNAL: ("A route opens Traefik's own API, dashboard or metrics to everybody.", "Let it pass an authentication or a list of addresses first."),
     Code.COOKIE_INSECURE: ("A cookie without Secure also travels over plain HTTP.", "Say `secure: true`."),
     Code.COOKIE_READABLE: ("A cookie without HttpOnly can be read by scripts.", "Say `http_only: true`."),
     Code.COOKIE_SAME_SITE: ("A cookie without SameSite: browsers differ in what they assume.", "Say `same_site: lax`."),

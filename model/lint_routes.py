@@ -161,6 +161,11 @@ def _unbound(pattern: str) -> bool:
     return not bound and not anything and not template and not (bare.startswith((".*", ".+", "^")) and bare.endswith((".*", ".+", "$")))
 
 
+OPEN = ("api@internal", "dashboard@internal", "rest@internal", "prometheus@internal")
+"""Traefik's own services that show or change what it does."""
+_GUARDS = ("basicauth", "digestauth", "forwardauth", "ipallowlist", "ipwhitelist", "passtlsclientcert")
+
+
 def _external(document: Document) -> Iterator[Diagnostic]:
     for place in places(document):
         if place.row.feature is not Feature.EXTERNAL:
@@ -168,11 +173,30 @@ def _external(document: Document) -> Iterator[Diagnostic]:
         value: object = place.noun
         for part in place.path[-2:] if isinstance(place.path[-1], int) else place.path[-1:]:
             value = value[part] if isinstance(part, int) and isinstance(value, tuple) else getattr(value, str(part))
-        internal = str(value).endswith("@internal")
-        code = Code.INTERNAL if internal else Code.EXTERNAL
-        said = f"{str(value)!r} is held by another provider: whether it exists is not known here"
-        hint = "it opens Traefik's own API: be sure that you mean it" if internal else "check it there"
-        yield (warning if internal else info)(code, said, place.path, instead=hint)
+        name = str(value)
+        if not name.endswith("@internal"):
+            said = f"{name!r} is held by another provider: whether it exists is not known here"
+            yield info(Code.EXTERNAL, said, place.path, instead="check it there")
+        elif name in OPEN and not (isinstance(place.noun, Route) and _guarded(document, place.noun)):
+            said = f"{name!r} opens Traefik itself to everybody who reaches this route"
+            yield warning(Code.INTERNAL, said, place.path, instead="let it pass an authentication or a list of addresses first")
+
+
+def _guarded(document: Document, route: Route) -> bool:
+    """Whether a middleware may stand in the way: one of those that guard, or one that is not known here."""
+    todo, seen = list(route.middlewares), set[str]()
+    while todo:
+        if (name := todo.pop()) in seen:
+            continue
+        seen.add(name)
+        middleware = document.middlewares.get(name)
+        if middleware is None:
+            return True
+        kind = middleware.other.kind if middleware.other is not None else middleware.kind.replace("_", "")
+        if kind.lower() in (*_GUARDS, "plugin"):
+            return True
+        todo += middleware.chain.middlewares if middleware.chain is not None else ()
+    return False
 
 
 CHECKS = (_orders, _mixed_tls, _tls_options, _host_regexes, _external)

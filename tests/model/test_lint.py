@@ -56,6 +56,7 @@ def kubernetes(service_name: str) -> Tree:
 
 HEADERS = {"cache": {"headers": {"response": {"Cache-Control": "public, max-age=60"}}}}
 PRIVATE = {"cache": {"headers": {"response": {"Cache-Control": "private, max-age=60"}}}}
+AUTH = {"auth": {"basic_auth": {"users": ["u:$apr1$x$y"]}}}
 RETRY = {"again": {"retry": {"attempts": 3}}}
 UNWATCHED = service(sticky=cookie())
 CANARY = route("canary", "b", match=COOKIE_V2)
@@ -319,7 +320,12 @@ CASES: dict[str, tuple[Code, Document, Path, list[Document]]] = {
         Code.EXTERNAL, document(route(to="a@docker")), ("routes", 0, "to"), [document(route())],
     ),
     "the dashboard": (
-        Code.INTERNAL, document(route(to="api@internal")), ("routes", 0, "to"), [document(route(to="api@docker"))],
+        Code.INTERNAL, document(route(to="api@internal", middlewares=["again"]), middlewares=RETRY), ("routes", 0, "to"),
+        [
+            document(route(to="api@docker")), document(route(to="noop@internal")), document(route(to="api@internal", middlewares=["auth@file"])),
+            document(route(to="api@internal", middlewares=["c"]), middlewares={**AUTH, "c": {"chain": {"middlewares": ["auth"]}}}),
+            document(route(to="api@internal", middlewares=["d"]), middlewares={"d": {"other": {"kind": "digestAuth", "config": {}}}}),
+        ],
     ),
 }  # fmt: skip
 
