@@ -9,11 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 import yaml
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+class Form(TypedDict):
+    """A file of the short form."""
+
+    groups: list[str]
+    definitions: dict[str, Json]
+    kinds: dict[str, Json]
+    """By kind, plural and version; the first version of a kind is the one that is stored."""
+
+
 TYPES: Mapping[str, dict[str, Json]] = {
     **{name: {"type": name} for name in ("string", "boolean", "integer", "number")},
     "int-or-string": {"x-kubernetes-int-or-string": True},
@@ -26,22 +37,22 @@ RANGE = re.compile(r"integer (-?\d*)\.\.(\d*)")
 
 def definitions(name: str) -> list[dict[str, Json]]:
     """The CustomResourceDefinition objects of `traefik` or `voyager`."""
-    form = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text("utf-8"))
-    kinds: dict[tuple[str, str], list[tuple[str, Json]]] = {}
+    form = _form(name)
+    found: dict[tuple[str, str], list[tuple[str, Json]]] = {}
     for key, spec in form["kinds"].items():
         kind, plural, version = key.split()
-        kinds.setdefault((kind, plural), []).append((version, _schema(spec, form["definitions"])))
-    return [_definition(group, kind, plural, versions) for group in form["groups"] for (kind, plural), versions in kinds.items()]
+        found.setdefault((kind, plural), []).append((version, _schema(spec, form["definitions"])))
+    return [_definition(group, kind, plural, versions) for group in form["groups"] for (kind, plural), versions in found.items()]
 
 
 def kinds(name: str) -> list[tuple[str, str]]:
     """The `apiVersion` and `kind` of what `traefik` or `voyager` defines, each once, in the version that is stored."""
-    found = []
-    for definition in definitions(name):
-        spec = definition["spec"]
-        assert isinstance(spec, dict)
-        found.append((f"{spec['group']}/{spec['versions'][0]['name']}", spec["names"]["kind"]))  # type: ignore[index,call-overload]
-    return found
+    form = _form(name)
+    stored: dict[str, str] = {}
+    for key in form["kinds"]:
+        kind, _, version = key.split()
+        stored.setdefault(kind, version)
+    return [(f"{group}/{version}", kind) for group in form["groups"] for kind, version in stored.items()]
 
 
 def _definition(group: str, kind: str, plural: str, versions: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -63,6 +74,11 @@ def _definition(group: str, kind: str, plural: str, versions: list[tuple[str, Js
 
 
 _HEAD: dict[str, Json] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
+
+
+def _form(name: str) -> Form:
+    form: Form = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text("utf-8"))
+    return form
 
 
 def _schema(form: Json, named: Mapping[str, Json]) -> dict[str, Json]:
