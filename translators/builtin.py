@@ -11,6 +11,7 @@ MODULES = {
     "traefik-file": "traefik_file",
     "ingressroute": "ingressroute",
     "ingress": "ingress",
+    "helm-values": "helm_values",
     "voyager": "voyager",
 }
 TITLES = {
@@ -18,6 +19,7 @@ TITLES = {
     "traefik-file": "Traefik's dynamic configuration, YAML or TOML",
     "ingressroute": "Traefik's Kubernetes objects",
     "ingress": "Kubernetes Ingresses with Traefik's annotations",
+    "helm-values": "values of a Helm chart that hold Traefik's objects as texts",
     "voyager": "Voyager's Ingress (AppsCode, HAProxy), and the annotations of its Services",
 }
 
