@@ -219,15 +219,25 @@ def _formats(candidates: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _read(files: list[File], translator: AnyTranslator, options: Options) -> Iterator[tuple[Source, Parsed]]:
-    """Each file by itself; all together where one of them names what it does not hold, and together they have fewer errors."""
+    """Each file by itself; all together where they refer to each other, and have no more errors together.
+
+    Kubernetes objects may always do; of other files one must name what it does not hold.
+    """
+    objects = translator.name in KUBERNETES
+    whole = Source(tuple(files))
+    both = read(whole, translator, options) if objects and len(files) > 1 else None
+    if both is not None and not _errors(both.diagnostics):
+        yield whole, both
+        return
     alone = [(source, read(source, translator, options)) for source in (Source((one,)) for one in files)]
-    lost = [parsed for _, parsed in alone if any(finding.code == Code.REFERENCE for finding in parsed.diagnostics)]
+    lost = any(finding.code == Code.REFERENCE for _, parsed in alone for finding in parsed.diagnostics)
     if translator.name in TOGETHER and lost and len(files) > 1:
-        source = Source(tuple(files))
-        both = read(source, translator, options)
-        if _errors(both.diagnostics).total() < sum(_errors(parsed.diagnostics).total() for _, parsed in alone):
-            alone = [(source, both)]
-    yield from alone
+        both = both or read(whole, translator, options)
+    errors = sum(_errors(parsed.diagnostics).total() for _, parsed in alone)
+    if both is not None and _errors(both.diagnostics).total() < errors + objects:
+        yield whole, both
+    else:
+        yield from alone
 
 
 def _said(source: Source, parsed: Parsed, form: str, several: set[str]) -> Iterator[Diagnostic]:

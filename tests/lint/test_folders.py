@@ -87,6 +87,44 @@ def test_a_file_that_is_named_twice_is_looked_at_once(lint: Lint, put: Put) -> N
     assert lint("one.yml", "one.yml", ".")[1].startswith("1 of 1 file is routing")
 
 
+ROUTE = """\
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: shop, namespace: shop}
+spec:
+  routes:
+    - {match: Host(`shop.test`), kind: Rule, middlewares: [{name: auth}], services: [{name: shop, port: 80}]}
+"""
+MIDDLEWARE = """\
+apiVersion: traefik.io/v1alpha1
+kind: Middleware
+metadata: {name: auth, namespace: shop}
+spec: {basicAuth: {secret: users}}
+"""
+SECRET = """\
+apiVersion: v1
+kind: Secret
+metadata: {name: users, namespace: shop}
+stringData: {users: "u:$apr1$x$y"}
+"""
+
+
+def test_kubernetes_objects_of_a_folder_are_read_together(lint: Lint, put: Put) -> None:
+    put({"one/route.yaml": ROUTE, "one/auth.yaml": MIDDLEWARE + "---\n" + SECRET})
+    assert "lint.external-reference" not in lint()[2]
+    put({"two/route.yaml": ROUTE, "three/auth.yaml": MIDDLEWARE + "---\n" + SECRET})
+    assert "two/route.yaml:6:" in lint()[2]
+    assert "one/" not in lint("--all")[2]
+
+
+def test_kubernetes_objects_of_two_environments_in_one_folder_are_not(lint: Lint, put: Put) -> None:
+    put(
+        {"dev.yaml": ROUTE.replace("{name: auth}", ""), "prod.yaml": ROUTE.replace("{name: auth}", "").replace("shop.test", "shop.example")}
+    )
+    code, _, errors = lint()
+    assert (code, errors) == (0, "")
+
+
 # Around routing --------------------------------------------------------------------------------------------------------
 
 STATIC = "entryPoints:\n  web: {address: ':80'}\napi:\n  dashboard: true\n  # for tests\n  insecure: true # For local testing\n"
