@@ -151,16 +151,30 @@ class _Linter:
         for name, formats in folder.formats.items():
             for each in formats:
                 groups.setdefault(each, []).append(File(name, folder.texts[name]))
+        mixed = {form for form in list(groups) if self._with_companions(form, groups)}
         several = {name for name, formats in folder.formats.items() if len(formats) > 1}
         pinned: set[bytes] = set()
         for form, files in groups.items():
             translator = self.plugins.translators[form]
             options, wrong = options_for(translator, folder.config.options_of(form, translator.options.model_fields))
             yield from wrong
-            for source, parsed in _read(files, translator, options or translator.options()):
+            for source, parsed in _read(files, translator, options or translator.options(), together=form in mixed):
                 yield from _said(source, parsed, form, several)
                 pinned |= _around.pinned(parsed.document) if parsed.document is not None else set()
         yield from _around.findings([File(name, text) for name, text in folder.texts.items()], pinned)
+
+    def _with_companions(self, form: str, groups: dict[str, list[File]]) -> bool:
+        """Files of another format go to a format that reads them together with its own, where one names what the other holds."""
+        found = False
+        for companion in self.plugins.translators[form].companions:
+            own, theirs = groups[form], groups.get(companion, [])
+            named = b"@file" if any(b"@file" in _bytes(one) for one in own) else b"@docker"
+            taken = [one for one in theirs if named == b"@file" or named in _bytes(one)]
+            if taken:
+                groups[form] = [*own, *taken]
+                groups[companion] = [one for one in theirs if one not in taken]
+                found = True
+        return found
 
     def _fixed(self, folder: _Folder, findings: list[Diagnostic]) -> tuple[list[Diagnostic], list[Diagnostic]]:
         """Fixes what can be fixed, round by round, as long as no round brings a new error; what is left, and what was done."""
@@ -218,12 +232,12 @@ def _formats(candidates: tuple[str, ...]) -> tuple[str, ...]:
     return candidates[:1]
 
 
-def _read(files: list[File], translator: AnyTranslator, options: Options) -> Iterator[tuple[Source, Parsed]]:
+def _read(files: list[File], translator: AnyTranslator, options: Options, *, together: bool) -> Iterator[tuple[Source, Parsed]]:
     """Each file by itself; all together where they refer to each other, and have no more errors together.
 
-    Kubernetes objects may always do; of other files one must name what it does not hold.
+    Kubernetes objects may always do, and so may files of two formats; of others one must name what it does not hold.
     """
-    objects = translator.name in KUBERNETES
+    objects = together or translator.name in KUBERNETES
     whole = Source(tuple(files))
     both = read(whole, translator, options) if objects and len(files) > 1 else None
     if both is not None and not _errors(both.diagnostics):
@@ -255,6 +269,10 @@ def _said(source: Source, parsed: Parsed, form: str, several: set[str]) -> Itera
         if finding.path in told and finding.code in (Code.COOKIE_INSECURE, Code.COOKIE_SAME_SITE):
             continue  # SameSite=None without Secure was read, and says both
         yield with_fix(finding.at(span_at(parsed.spans, finding.path)), text)
+
+
+def _bytes(one: File) -> bytes:
+    return one.text if isinstance(one.text, bytes) else one.text.encode("utf-8", "replace")
 
 
 def _decoded(data: str | bytes) -> str | None:
