@@ -207,7 +207,7 @@ def is_understood(key: str) -> bool:
 
 def flattened(tree: Mapping[str, Tree], side: str) -> dict[str, str]:
     """The annotations that say a tree of settings, every mapping and list opened."""
-    return dict(_flat(f"{PREFIX}{side}", tree))
+    return dict(_flat(f"{PREFIX}{side}", dict(tree)))
 
 
 def _flat(key: str, tree: Tree) -> Iterator[tuple[str, str]]:

@@ -61,7 +61,7 @@ class _Shared(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """One path for one host, or for several that share all else. `keys`: what Traefik calls its routers."""
+    """One path for one host, or for several that share all else."""
 
     match: Match
     to: str
@@ -69,7 +69,6 @@ class _Part(NamedTuple):
     assumed: bool
     certificate: _Certificate | None
     node: Taking
-    keys: tuple[str, ...]
 
 
 def read_ingresses(catalogue: Catalogue, options: IngressOptions, middlewares: Mapping[str, str], lost: Set[str]) -> dict[str, Tree]:
@@ -208,7 +207,7 @@ class _IngressReader:
         elif to is not None:
             self._default = held
             certificate = next((each for each in shared.certificates if not each.hosts), None)
-            yield _Part(parse_http('PathPrefix("/")'), to, LOWEST, False, certificate, spec, ("default-router",))
+            yield _Part(parse_http('PathPrefix("/")'), to, LOWEST, False, certificate, spec)
 
     # Rules.
 
@@ -245,7 +244,7 @@ class _IngressReader:
             return None
         certificate = next((each for each in shared.certificates if not each.hosts or (host and _covers(each.hosts, host))), None)
         key = _normalised(f"{self._catalogue.home(held)}-{held.name}-{host}{path}")
-        part = _Part(match, to, shared.priority or rule_length(rule), not shared.priority, certificate, item, (key,))
+        part = _Part(match, to, shared.priority or rule_length(rule), not shared.priority, certificate, item)
         return part if self._is_alone(held, key, part) else None
 
     def _text(self, host: str, path: str, matcher: str, shared: _Shared) -> str:
@@ -350,10 +349,10 @@ def _with_issuer(tree: dict[str, Tree]) -> dict[str, Tree]:
     kind = annotations.get(ISSUER_KIND) or ISSUERS[key]
     if kind not in ISSUERS.values():
         return tree  # an issuer of another group: its annotations are carried as they are
-    rest = {name: text for name, text in annotations.items() if name not in (*ISSUERS, ISSUER_KIND)}
-    kept = {name: value for name, value in {**metadata, "annotations": rest}.items() if value}
-    tree = {name: value for name, value in tree.items() if name != "metadata"} | ({"metadata": kept} if kept else {})
-    return {**tree, "tls": {**tls, "issuer": {"name": annotations[key], "kind": kind}}}
+    rest: dict[str, Tree] = {name: text for name, text in annotations.items() if name not in (*ISSUERS, ISSUER_KIND)}
+    kept: dict[str, Tree] = {name: value for name, value in {**metadata, "annotations": rest}.items() if value}
+    made: dict[str, Tree] = {**tree, "tls": {**tls, "issuer": {"name": annotations[key], "kind": kind}}, "metadata": kept}
+    return made if kept else {name: value for name, value in made.items() if name != "metadata"}
 
 
 def _matcher(item: Taking, annotated: str) -> str:
@@ -369,17 +368,20 @@ def _merged(parts: Sequence[_Part]) -> list[_Part]:
     """Paths for several hosts that share all else, as one."""
     groups: dict[tuple[object, ...], list[_Part]] = {}
     for part in parts:
-        rest = tuple(each for each in conjuncts(part.match) if not isinstance(each, Host))
-        hosts = len(conjuncts(part.match)) > len(rest)
-        groups.setdefault((rest, hosts, part.to, part.priority, part.assumed, part.certificate), []).append(part)
+        hosts = any(isinstance(each, Host) for each in conjuncts(part.match))
+        groups.setdefault((_without_host(part), hosts, part.to, part.priority, part.assumed, part.certificate), []).append(part)
     out = []
-    for (rest, hosts, *_), members in groups.items():
+    for members in groups.values():
         first = members[0]
-        if hosts and isinstance(rest, tuple):
-            names = dict.fromkeys(each for part in members for each in conjuncts(part.match) if isinstance(each, Host))
-            first = first._replace(match=both((either(tuple(names)), *rest)) or first.match)
-        out.append(first._replace(keys=tuple(key for part in members for key in part.keys)))
+        names = dict.fromkeys(each for part in members for each in conjuncts(part.match) if isinstance(each, Host))
+        if names:
+            first = first._replace(match=both((either(tuple(names)), *_without_host(first))) or first.match)
+        out.append(first)
     return out
+
+
+def _without_host(part: _Part) -> tuple[Match, ...]:
+    return tuple(each for each in conjuncts(part.match) if not isinstance(each, Host))
 
 
 def _numbered(base: str, taken: set[str]) -> Iterator[str]:

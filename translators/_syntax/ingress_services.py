@@ -69,10 +69,15 @@ class Services:
             what = f"Traefik skips this path: see the annotations of the Service {home}/{name}"
             service.error(Code.UNSUPPORTED, what, "name", instead="repair them")
             return None
-        if self._catalogue.find("Service", home, name) is None:
+        found = self._catalogue.find("Service", home, name)
+        if found is None:
             self._unseen.setdefault((home, name), service.span_of("name"))
-        asked = Asked(service, held, name, None, word or number or 0, said.scheme)
-        servers = servers_of(asked, self._catalogue, self._backends, tcp=False)
+        if found is not None and _is_patch(found.obj):
+            ref: dict[str, Tree] = {"service": name, "port": word or number, "namespace": held.namespace, "scheme": said.scheme}
+            servers: list[Tree] | None = [{"kubernetes": {key: value for key, value in ref.items() if value}}]
+        else:
+            asked = Asked(service, held, name, None, word or number or 0, said.scheme)
+            servers = servers_of(asked, self._catalogue, self._backends, tcp=False)
         return None if servers is None else self._add(made, called or made, servers, said, service)
 
     def _add(self, made: str, called: str, servers: list[Tree], said: _Said, node: Taking) -> str | None:
@@ -129,7 +134,9 @@ class Services:
             if held.kind == "Service":
                 self._of((catalogue.home(held), held.name), held.name)
             if held not in catalogue.used:
-                held.node.forget()
+                held.node.tree("spec")
+                if held.kind != "Service":
+                    held.node.forget()
                 if held.document:
                     catalogue.stream.passed.append(held.document)
         if self._unseen:
@@ -137,6 +144,11 @@ class Services:
             more = f" and {len(self._unseen) - 1} more are" if len(self._unseen) > 1 else " is"
             what = f"the Service {space}/{name}{more} not among the files: what annotations say there (stickiness, scheme) is not known"
             catalogue.stream.found.append(info(Code.ASSUMED, what, span=span, instead="give the Services' files too"))
+
+
+def _is_patch(held: KubeObject) -> bool:
+    """Whether an object is a part of a Service, which says nothing of its ports."""
+    return not isinstance(held.node.value, dict) or held.node.value.get("spec") is None
 
 
 def middleware_names(found: Annotated, node: Taking, known: Mapping[str, str], reader: Reader) -> list[Tree]:

@@ -40,22 +40,20 @@ def artifacts(document: Document, options: IngressOptions) -> Iterator[Artifact]
         yield from (KubernetesObject(tree) for tree in put_middleware_objects(name, middleware, space, refer, tcp=False))
     used = spaces(document)
     targets: dict[str, Target] = {}
-    annotations: dict[tuple[str | None, str], dict[str, str]] = {}
+    behind: dict[tuple[str, str], tuple[Target, dict[str, str]]] = {}
     for name, service in document.services.items():
         target = target_of(name, service, used.get(name, set()), options)
         assert isinstance(target, Target), target
         assert isinstance(service, LoadBalancer)
         targets[name] = target
-        said = _of_service(service, target, names)
+        behind[(target.namespace or "", target.service)] = target, _of_service(service, target, names)
+    for _, (target, said) in sorted(behind.items()):  # whoever reads them finds them by their routes
         if target.spots:
             first, *rest = put_service_objects(target.service, target.namespace, list(target.spots))
             yield from map(KubernetesObject, (_annotated(first, said), *rest))
-        else:
-            annotations[(target.namespace, target.service)] = said
-    for (space, service_name), said in annotations.items():
-        if said:
-            metadata = Metadata.model_construct(namespace=space, labels={}, annotations=said, dns={})
-            yield KubernetesPatch(kube.put_object("v1", "Service", service_name, metadata, {}))
+        elif said:
+            metadata = Metadata.model_construct(namespace=target.namespace, labels={}, annotations=said, dns={})
+            yield KubernetesPatch(kube.put_object("v1", "Service", target.service, metadata, {}))
     for rung, number in numbers(document).items():
         route = document.routes[rung.route]
         assert route.to is not None, "a split is not given to a format that cannot say it"
