@@ -49,9 +49,11 @@ def objects(path: Path) -> list[Object]:
 def _opened(document: object) -> Iterator[Object]:
     if not isinstance(document, dict):
         return
-    if document.get("kind") == "List":
+    if document.get("kind") == "List":  # the server takes none within another
         for item in document["items"]:
-            yield from _opened(item)
+            yield from () if item.get("kind") == "List" else _opened(item)
+        return
+    if document.get("kind") == "IngressRoute" and "routes" not in document["spec"]:  # a patch for kustomize
         return
     metadata = document.setdefault("metadata", {})
     metadata.setdefault("namespace", "default")
@@ -104,7 +106,7 @@ def completed(found: list[Object]) -> list[Object]:
     for (namespace, name), held in ports.items():
         if (namespace, name) not in services:
             kept.append(_service(namespace, name, held))
-        kept.append(_slice(namespace, name, held))
+        kept += [_slice(namespace, name, held), _endpoints(namespace, name, held)]
     return kept
 
 
@@ -134,6 +136,15 @@ def _slice(namespace: str, name: str, ports: list[Object]) -> Object:
         "endpoints": [{"addresses": [address], "conditions": {"ready": True, "serving": True}} for address in addresses(namespace, name)],
         "ports": [{"name": port["name"], "port": port["port"], "protocol": "TCP"} for port in ports],
     }
+
+
+def _endpoints(namespace: str, name: str, ports: list[Object]) -> Object:
+    """The same as Traefik up to 3.0 reads it."""
+    subset = {
+        "addresses": [{"ip": address} for address in addresses(namespace, name)],
+        "ports": [{"name": port["name"], "port": port["port"], "protocol": "TCP"} for port in ports],
+    }
+    return {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name, "namespace": namespace}, "subsets": [subset]}
 
 
 def urls(held: list[Object], namespace: str, name: str, port: object, scheme: str | None) -> Iterator[str]:

@@ -13,6 +13,8 @@ POINTS = ("federation", "http", "https", "imaps", "mqtt", "mqtts", "postgres", "
 """Every entry point that the corpus names."""
 UNREAD = frozenset({"unread.unsupported"})
 """What Traefik knows and the model does not: a router more on Traefik, and an error that says so."""
+MEANT = frozenset({"lint.old-api-group", "lint.v2-syntax"})
+"""Errors with a fix of what Traefik passes over, or refuses: it is read as it was meant, and Traefik has the router only once it is fixed."""
 
 
 def compare(parsed: Parsed, raw: Mapping[str, Json], provider: str, addresses: Addresses, *, v2: bool = False) -> None:
@@ -30,6 +32,7 @@ def compare(parsed: Parsed, raw: Mapping[str, Json], provider: str, addresses: A
         more = "\n  ".join(
             ("", "ours alone:", *(ours - theirs), "Traefik's alone:", *(theirs - ours), "disabled:", *map(str, disabled.items()))
         )
-        assert not ours - theirs, f"we read routers that Traefik does not have{more}"
+        meant = sum(finding.code in MEANT for finding in errors)
+        assert (ours - theirs).total() <= meant, f"we read routers that Traefik does not have{more}"
         unread = sum(finding.code in UNREAD for finding in errors)
         assert (theirs - ours).total() <= unread, f"Traefik has routers that we do not read{more}"

@@ -202,6 +202,8 @@ def _middleware(tree: Plain) -> object:
     kind = {"ipwhitelist": "ipallowlist"}.get(kind.lower(), kind.lower())
     said = _small(config) if isinstance(config, dict) else {}
     assert isinstance(said, dict)
+    if kind == "errors":  # an object in a cluster, of which Traefik makes a service with a name of its own
+        said = {**said, "service": "service" in said}
     return {kind: _without(said, DEFAULTS.get(kind, {}))}
 
 
@@ -312,7 +314,7 @@ class OfTraefik:
             "health": self._health(balancer.get("healthCheck")),
             "host": balancer.get("passHostHeader", False),
             "strategy": balancer.get("strategy", "wrr"),
-            "flush": balancer["responseForwarding"]["flushInterval"],  # type: ignore[index, call-overload]
+            "flush": self._flush(balancer),
             "transport": "serversTransport" in balancer,
         }
 
@@ -324,6 +326,10 @@ class OfTraefik:
         default = f"_{sha1(f'_TRAEFIK_BACKEND_{whole}'.encode()).hexdigest()}"[:6]
         said = {"name": default, **{key.lower(): value for key, value in cookie.items()}}
         return {key: value for key, value in said.items() if value is not False and (key, value) != ("path", "/")}
+
+    def _flush(self, balancer: dict[str, Json]) -> object:
+        forwarding = balancer.get("responseForwarding")
+        return forwarding["flushInterval"] if isinstance(forwarding, dict) else "100ms"
 
     def _health(self, check: Json) -> object:
         if not isinstance(check, dict):

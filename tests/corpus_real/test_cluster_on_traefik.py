@@ -20,12 +20,12 @@ PROVIDERS = {"ingressroute": ("kubernetescrd", "kubernetescrd"), "ingress": ("ku
 TO_THE_LETTER: dict[str, dict[str, bool]] = {"ingress": {"spec_tls": False}}
 """Options with which a reader that would otherwise see what people mean sees what Traefik does."""
 OBJECTS = [param(entry) for entry in INDEX if entry.format in PROVIDERS]
-Instances = dict[tuple[str, str | None], Traefik]
+Instances = dict[tuple[str | None, ...], Traefik]
 
 
 @pytest.fixture(scope="module")
 def instances() -> Instances:
-    """Those that run already, by provider and version."""
+    """Those that run already, by provider, version and ingress class."""
     return {}
 
 
@@ -33,9 +33,11 @@ def instances() -> Instances:
 def test_it_is_read_as_traefik_reads_it(kubernetes: KubernetesApi, start_traefik: StartTraefik, instances: Instances, entry: Entry) -> None:
     option, provider = PROVIDERS[entry.format]
     version = "2.11" if entry.options.get("traefik") == "2.11" else None
-    if (option, version) not in instances:
-        instances[option, version] = start_traefik({}, POINTS, kubernetes.arguments(option), version)
-    running = instances[option, version]
+    given = {"ingressClass": str(entry.options["ingress_class"])} if "ingress_class" in entry.options else {}
+    key = (option, version, *given.values())
+    if key not in instances:
+        instances[key] = start_traefik({}, POINTS, kubernetes.arguments(option, **given), version)
+    running = instances[key]
     try:
         held = cluster.completed(cluster.objects(CORPUS / entry.path))
     except yaml.YAMLError:
@@ -44,7 +46,10 @@ def test_it_is_read_as_traefik_reads_it(kubernetes: KubernetesApi, start_traefik
     if (refusal := refused(kubernetes, held)) is not None:
         assert entry.errors, f"Kubernetes refuses what we read without an error: {refusal}"
         return
-    kubernetes.in_force(running, option)
+    if given:
+        running.until(lambda raw: any(name.endswith(f"@{provider}") for name in raw.get("routers") or ()), "a router of its class")
+    else:
+        kubernetes.in_force(running, option)
 
     def address(server: Server | TcpServer) -> Iterable[str]:
         ref = server.kubernetes
@@ -56,17 +61,10 @@ def test_it_is_read_as_traefik_reads_it(kubernetes: KubernetesApi, start_traefik
 
 
 def refused(kubernetes: KubernetesApi, held: list[cluster.Object]) -> str | None:
-    """Why the server will not have these objects; None: it has them. The first of two that have one name is taken."""
-    names: set[tuple[str, ...]] = set()
+    """Why the server will not have these objects; None: it has them, of two of one name the later."""
     for each in held:
-        metadata = each["metadata"]
-        assert isinstance(metadata, dict)
-        name = (str(each["kind"]), metadata["namespace"], metadata["name"])
-        if name in names:
-            continue
-        names.add(name)
         try:
             kubernetes.apply(yaml.safe_dump(each))
         except ApiError as why:
-            return f"{name}: {why}"
+            return f"{each['kind']} {each['metadata']}: {why}"
     return None
