@@ -13,7 +13,9 @@ from typing import NamedTuple
 from pinfeather._repair_sticky import TITLE, sticky_moved
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Span
 from pinfeather.model.document import Document
+from pinfeather.model.features import walk
 from pinfeather.model.lint_cookies import loose
+from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax.repair import inside, on_one_line
 from pinfeather.translators._syntax.rule_cookie import quote_meta
 
@@ -249,12 +251,31 @@ def _inner(lines: list[str], span: Span) -> tuple[int, int] | None:
     return None
 
 
+# A cookie name of its own ----------------------------------------------------------------------------------------------
+
+
+def _own_name(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
+    """The name with a number that no cookie of the document has; none where one text names both cookies (an anchor)."""
+    span = text.spans.get(finding.path)
+    taken = [(path, noun.name) for path, noun in walk(text.document) if isinstance(noun, Cookie)] if text.document is not None else []
+    if span is None or sum(text.spans.get((*path, "name")) == span for path, _ in taken) > 1:
+        return "", ()
+    old, names = str(_at(text.document, finding.path)), {name for _, name in taken}
+    stem, _, ending = old.rpartition("-")
+    base = stem if ending.isdecimal() and stem in names else old
+    new = next(name for number in range(2, len(names) + 3) if (name := f"{base}-{number}") not in names)
+    lines = text.lines.get(span.file, [])
+    written = on_one_line(lines, span)
+    return f"call it {new}", _replaced(lines, span, new) if written is not None and old in written else ()
+
+
 _MAKERS: dict[str, Callable[[Diagnostic, Text], tuple[str, tuple[Edit, ...]]]] = {
     Code.COOKIE_INSECURE: _attribute("secure", "true"),
     Code.COOKIE_READABLE: _attribute("http_only", "true"),
     Code.COOKIE_SAME_SITE: _attribute("same_site", "lax"),
     Code.COOKIE_REGEX: _exact_cookie,
     Code.V2_SYNTAX: _bound_host,
+    Code.COOKIE_SHARED: _own_name,
     Code.STICKY_ONE: _moved,
     Code.STICKY_MIDDLEWARE: lambda finding, text: (TITLE, sticky_moved(finding, text.lines)),
 }

@@ -286,6 +286,52 @@ def test_a_key_with_a_near_name_is_put_right(lint: Lint, put: Put, here: Path) -
     assert (here / "a.yml").read_text() == MOVED
 
 
+TWO = """\
+pinfeather: v1
+routes:
+  - {name: shop, hosts: [shop.test], to: v1, canaries: [{when: {cookie: {name: canary, value: v2}}, to: v2}, {when: {method: PUT}, to: v3}]}
+services:
+  v1:
+    servers: [{url: http://a:80}, {url: http://b:80}]
+    health_check: {path: /h}
+    sticky: {cookie: {name: pin, secure: true, http_only: true, same_site: lax}}
+  v2:
+    servers: [{url: http://c:80}, {url: http://d:80}]
+    health_check: {path: /h}
+    sticky: {cookie: {name: 'pin', secure: true, http_only: true, same_site: lax}}
+  v3:
+    servers: [{url: http://e:80}, {url: http://f:80}]
+    health_check: {path: /h}
+    sticky: {cookie: {name: pin, secure: true, http_only: true, same_site: lax}}
+"""
+
+
+def test_each_service_gets_a_cookie_of_its_own(lint: Lint, put: Put, here: Path) -> None:
+    put({"a.yaml": TWO})
+    code, _, errors = lint("--fix")
+    head, v2, v3 = TWO.partition("  v2:")[0], *TWO.partition("  v2:")[2].split("  v3:")
+    assert (here / "a.yaml").read_text() == head + "  v2:" + v2.replace("'pin'", "'pin-2'") + "  v3:" + v3.replace(
+        "name: pin", "name: pin-3"
+    ), errors
+    assert code == 0
+
+
+def test_a_name_that_one_anchor_gives_to_two_is_left(lint: Lint, put: Put, here: Path) -> None:
+    text = TWO.replace(
+        "sticky: {cookie: {name: pin, secure: true, http_only: true, same_site: lax}}\n  v2",
+        "sticky: &pin {cookie: {name: pin, secure: true, http_only: true, same_site: lax}}\n  v2",
+    )
+    text = (
+        text.replace("sticky: {cookie: {name: 'pin', secure: true, http_only: true, same_site: lax}}", "sticky: *pin")
+        .partition("  v3:")[0]
+        .replace(", {when: {method: PUT}, to: v3}", "")
+    )
+    put({"a.yaml": text})
+    code, _, errors = lint("--fix")
+    assert (code, (here / "a.yaml").read_text()) == (1, text)
+    assert "lint.cookie-shared" in errors
+
+
 # What is left alone ------------------------------------------------------------------------------------------------------
 
 
@@ -310,9 +356,10 @@ def test_a_dry_run_prints_a_diff_and_writes_nothing(lint: Lint, put: Put, here: 
 def test_a_second_fix_changes_nothing(lint: Lint, put: Put, here: Path) -> None:
     put({"a.yml": BLOCK})
     lint("--fix")
-    stamp = (here / "a.yml").stat()
+    old = (here / "a.yml").stat()
     assert lint("--fix")[0] == 0
-    assert (here / "a.yml").stat() == stamp, "not even written again"
+    new = (here / "a.yml").stat()
+    assert (new.st_mtime_ns, new.st_ino) == (old.st_mtime_ns, old.st_ino), "not even written again"
 
 
 def test_a_link_is_followed_and_stays_one(lint: Lint, put: Put, here: Path) -> None:
