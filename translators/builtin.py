@@ -9,6 +9,7 @@ from pinfeather.translators.contract import AnyTranslator, Translator
 MODULES = {
     "pinfeather": "canonical",
     "traefik-file": "traefik_file",
+    "docker-labels": "docker_labels",
     "ingressroute": "ingressroute",
     "ingress": "ingress",
     "helm-values": "helm_values",
@@ -17,6 +18,7 @@ MODULES = {
 TITLES = {
     "pinfeather": "the canonical document",
     "traefik-file": "Traefik's dynamic configuration, YAML or TOML",
+    "docker-labels": "Traefik's labels on containers: compose files, docker inspect, docker run",
     "ingressroute": "Traefik's Kubernetes objects",
     "ingress": "Kubernetes Ingresses with Traefik's annotations",
     "helm-values": "values of a Helm chart that hold Traefik's objects as texts",

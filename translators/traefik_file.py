@@ -23,22 +23,22 @@ server's URL, exactly as written (`identity`), so both are written exactly as th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 from typing import Literal
 
 from pinfeather.model.build import build
 from pinfeather.model.diagnostics import span_at
 from pinfeather.model.document import Document
-from pinfeather.model.features import FULL, Feature, Nothing, Support, When
-from pinfeather.model.routes import Route, TcpRoute
-from pinfeather.model.services import LoadBalancer, Split
-from pinfeather.translators._syntax import traefik_supports as says
+from pinfeather.model.features import Feature, Support, When
+from pinfeather.model.services import LoadBalancer
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.go_template import escape_actions
 from pinfeather.translators._syntax.traefik_options import TraefikOptions
 from pinfeather.translators._syntax.traefik_reading import read_files
-from pinfeather.translators._syntax.traefik_writing import file_tree
+from pinfeather.translators._syntax.traefik_routing import Rules
+from pinfeather.translators._syntax.traefik_supports import own_reference
+from pinfeather.translators._syntax.traefik_table import file_table, url_of
+from pinfeather.translators._syntax.traefik_writing import cookie_value, file_tree
 from pinfeather.translators.contract import Emitted, File, Identity, Parsed, Source, TextFile, Translator
 
 PROVIDER = "file"
@@ -53,62 +53,14 @@ class TraefikFile(TraefikOptions):
 
 # What can be said ------------------------------------------------------------------------------------------------------
 
-_CARRIED = "the file has no place for it"
-_TABLE: Mapping[Feature, Support] = {
-    **dict.fromkeys(Feature, FULL),
-    **dict.fromkeys(
-        (
-            Feature.HOST,
-            Feature.HOST_WILDCARD,
-            Feature.HOST_REGEX,
-            Feature.PATH_REGEX,
-            Feature.HEADER_REGEX,
-            Feature.COOKIE_REGEX,
-            Feature.QUERY_REGEX,
-            Feature.CLIENT_IP,
-            Feature.TCP_SNI_REGEX,
-            Feature.TCP_ALPN,
-        ),
-        When(says.rule_says, "what a rule can hold: ASCII hosts, no address zones, cookie regexes that stay inside one value"),
-    ),
-    Feature.TCP_SNI: When(says.server_name, "with `tls` on the route"),
-    **dict.fromkeys((Feature.ANY, Feature.NOT), When(says.not_too_deep, "nested up to 40 deep")),
-    Feature.CANARY_BINDS: Nothing(),
-    Feature.BINDING_FIRST: Nothing(),
-    Feature.SPLIT_UNBOUND: Nothing(),
-    Feature.WEIGHT_ZERO_KEEP: Nothing(),
-    Feature.WHEN_DOWN_REDRAW: When(says.redraws, "where every child has a health check"),
-    Feature.STICKY_SOURCE: Nothing(),
-    **dict.fromkeys((Feature.COOKIE_MAX_AGE, Feature.COOKIE_DOMAIN), When(says.cookie_says, "0 and an empty text mean none")),
-    Feature.SERVER_KUBERNETES: Nothing("give the servers by URL: the service is left out"),
-    Feature.SERVER_CONTAINER: Nothing("give the servers by URL: the service is left out"),
-    Feature.PASSIVE_HEALTH_CHECK: When(says.passive_says, "with at least one number"),
-    Feature.SERVERS_TRANSPORT: When(says.transport_says, "one of the same side, HTTP or TCP"),
-    **{feature: When(says.middleware_says, "as Traefik has it") for feature in Feature if feature.startswith("middleware.")},
-    Feature.ENTRY_POINTS: When(says.entry_points_say, "names without `║`, at which Traefik cuts lists"),
-    Feature.PORTS: Nothing("entry points are static configuration"),
-    Feature.TLS: When(says.tls_sees(), "where no route without `tls` guards the same requests before it"),
-    Feature.TLS_OFF: Nothing("Traefik leaves it to the entry point: leave `tls` out"),
-    Feature.TLS_DOMAINS: When(says.domains_say, "names without `║`"),
-    Feature.TLS_SECRET: Nothing("name a file under `tls.certificates`: the proxy shows the certificate that it has"),
-    Feature.TLS_ISSUER: Nothing(),
-    Feature.DNS_RECORDS: Nothing(),
-    Feature.COOKIE_HASH: Nothing(),
-    Feature.TCP_PASSTHROUGH: When(says.passthrough_says, "TCP only"),
-    Feature.OBSERVABILITY: When(says.observed, "with at least one setting"),
-    **dict.fromkeys((Feature.NAMESPACE, Feature.OBJECT_NAME, Feature.LABELS, Feature.ANNOTATIONS), Nothing(_CARRIED)),
-    Feature.EXTERNAL: When(says.own_reference(PROVIDER), "any provider's"),
-    Feature.TEMPLATE: Nothing(),
-}
-
 
 def supports(options: TraefikFile) -> Mapping[Feature, Support]:
-    if options.version < (3, 0):
-        return dict.fromkeys(Feature, Nothing("Traefik 2.11 is read, not written: say --traefik 3.0 or later"))
-    priority = When(says.priority_kept(), "given numbers are kept where they keep the order")
-    strategy = When(says.strategy_since(options.version), "p2c since 3.4, hrw and leasttime since 3.6")
-    table = {**_TABLE, Feature.PRIORITY: priority, Feature.CANARY_PRIORITY: priority, Feature.STRATEGY: strategy}
-    return says.since(table, options.version)
+    return {
+        **file_table(options.version),
+        Feature.SERVER_CONTAINER: url_of(Feature.SERVER_CONTAINER),
+        Feature.SERVER_KUBERNETES: url_of(Feature.SERVER_KUBERNETES),
+        Feature.EXTERNAL: When(own_reference(PROVIDER), "any provider's"),
+    }
 
 
 # Reading ---------------------------------------------------------------------------------------------------------------
@@ -139,7 +91,7 @@ def recognise(file: File) -> bool:
 
 
 def emit(document: Document, options: TraefikFile) -> Emitted:
-    tree = file_tree(document)
+    tree = file_tree(document, Rules(options.version))
     if options.syntax == "toml":
         from pinfeather.translators._syntax import toml
 
@@ -149,14 +101,6 @@ def emit(document: Document, options: TraefikFile) -> Emitted:
 
 
 # Identity --------------------------------------------------------------------------------------------------------------
-
-
-def cookie_value(child: str) -> str:
-    """What Traefik's sticky cookie says of a child: a service by its name, a server by its URL.
-
-    Traefik 3.7, pkg/server/service/loadbalancer/sticky.go.
-    """
-    return sha256(child.encode()).hexdigest()[:16]
 
 
 def identity(document: Document, _options: TraefikFile) -> Identity:

@@ -65,6 +65,14 @@ def test_what_is_written_reads_back_and_is_written_the_same_again(made: Document
     assert TRANSLATOR.emit(again, options) == emitted
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(documents(), st.sampled_from(["2.11", "3.0", "3.3", "3.6"]))
+def test_every_version_reads_back(made: Document, version: str) -> None:
+    options = TraefikFile.model_validate({"traefik": version})
+    kept = project(made, TRANSLATOR.supports(options)).kept
+    assert normal(sound(TRANSLATOR.parse(TRANSLATOR.emit(kept, options).source(), options))) == normal(kept)
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents())
 def test_both_syntaxes_say_the_same_and_hold_no_action(made: Document) -> None:
@@ -155,7 +163,10 @@ LOST = {
     "loss.order.binding-first": "routes: [{name: r, split: [{to: x@d}, {to: y@d}], order: binding_first}]",
     "loss.weight-zero.keep": "services: {w: {split: [{to: x@d}], weight_zero: keep}}",
     "loss.when-down.redraw": "services: {w: {split: [{to: s}], when_down: redraw}, s: {servers: []}}",
-    "loss.server.kubernetes": "services: {s: {servers: [{kubernetes: {service: x, port: 80}}]}}",
+    "loss.server.kubernetes": "services: {s: {servers: [{kubernetes: {service: x, port: 80}}], sticky: {cookie: {name: c}}}}",
+    "loss.server.container": "services: {s: {servers: [{container: {port: 80}}]}}",
+    "near.server.kubernetes": "services: {s: {servers: [{kubernetes: {service: x, port: 80}}]}}",
+    "near.server.container": "services: {s: {servers: [{container: {name: x, port: 80}}]}}",
     "loss.tls.off": "routes: [{name: r, to: x@d, tls: {terminate: false}}]",
     "loss.tcp.sni": "tcp_routes: [{name: r, to: x@d, sni: [a.io]}]",
     "loss.middleware.other": "middlewares: {m: {other: {kind: sticky, config: {cookie: {}}}}}",
@@ -188,6 +199,17 @@ def test_a_split_redraws_where_every_child_is_checked() -> None:
         ("3.3", "services: {s: {servers: [], strategy: p2c}}", "loss.strategy"),
         ("3.5", "services: {s: {servers: [], strategy: hrw}}", "loss.strategy"),
         ("3.6", "routes: [{name: r, to: x@d, hosts: ['*.a.io']}]", "loss.match.host-wildcard"),
+        ("3.3", "services: {s: {servers: [], strategy: wrr}}", "loss.strategy"),
+        ("2.11", "routes: [{name: r, to: x@d, path: {regex: a}}]", "loss.match.path-regex"),
+        ("2.11", "routes: [{name: r, to: x@d, path: {prefix: '/{x'}}]", "loss.match.path-prefix"),
+        ("2.11", "routes: [{name: r, to: x@d, hosts: ['*.a.io']}]", "loss.match.host-wildcard"),
+        ("2.11", "routes: [{name: r, to: x@d, match: {host_regex: a}}]", "loss.match.host-regex"),
+        ("2.11", "routes: [{name: r, to: x@d, match: {query: {name: a, value: b}}}]", "near.match.query"),
+        ("2.11", "services: {s: {servers: [], sticky: {cookie: {name: c, max_age: 3}}}}", "loss.cookie.max-age"),
+        ("2.11", "services: {s: {servers: [{url: 'http://a:1', weight: 3}]}}", "loss.server.weight"),
+        ("2.11", "routes: [{name: r, split: [{to: x@d}, {to: y@d}], sticky: {cookie: {name: c, same_site: lax}}}]", "loss.cookie.same-site"),
+        ("2.11", "routes: [{name: r, to: x@d, observability: {metrics: true}}]", "carried.observability"),
+        ("2.11", "middlewares: {m: {ip_allow_list: {source_ranges: ['::1'], reject_status: 404}}}", "loss.middleware.ip-allow-list"),
     ],
 )
 def test_versions(version: str, text: str, code: str) -> None:

@@ -40,6 +40,7 @@ from pinfeather.model.match import (
     ValueMatch,
     alternatives,
     conjuncts,
+    leaves,
 )
 from pinfeather.model.noun import Template
 from pinfeather.translators._syntax.go_text import LiteralError, quote_go, unquote_go
@@ -223,7 +224,7 @@ def built(make: Callable[[], Match], arguments: Sequence[Argument]) -> Match:
 def print_http(match: Match, *, templates: bool = False) -> str:
     """The rule of an HTTP match, in the v3 syntax. Raises Unsayable: see `why_not_http`.
 
-    With `templates`, those are printed to the letter, between backticks.
+    With `templates`, those are printed to the letter, between backticks, and the rule is a `Template` itself.
     """
     return _printed(match, _http_call if templates else _without_templates(_http_call))
 
@@ -243,12 +244,27 @@ def why_not_tcp(match: Match, *, templates: bool = False) -> str | None:
     return _why_not(match, _tcp_call if templates else _without_templates(_tcp_call))
 
 
+def print_rule(match: Match, call: Callable[[Leaf], str], *, templates: bool) -> str:
+    """The rule of a match whose leaves `call` prints. Raises Unsayable."""
+    return _printed(match, call if templates else _without_templates(call))
+
+
 def _why_not(match: Match, call: Callable[[Leaf], str]) -> str | None:
     try:
         _printed(match, call)
     except Unsayable as refusal:
         return refusal.message
     return None
+
+
+def print_leaf_http(leaf: Leaf) -> str:
+    """One condition of an HTTP rule. Raises Unsayable."""
+    return _http_call(leaf)
+
+
+def print_leaf_tcp(leaf: Leaf) -> str:
+    """One condition of a TCP rule. Raises Unsayable."""
+    return _tcp_call(leaf)
 
 
 _EITHER, _BOTH, _ONE = range(3)  # how tightly a printed text holds together
@@ -258,7 +274,7 @@ def _printed(match: Match, call: Callable[[Leaf], str]) -> str:
     text, _ = _part(flat(match), call, 0)
     if len(text) > LENGTH:
         raise Unsayable(f"its rule has {len(text)} characters, more than {LENGTH}")
-    return text
+    return Template(text) if any(map(_has_template, leaves(match))) else text
 
 
 def _part(match: Match, call: Callable[[Leaf], str], depth: int) -> tuple[str, int]:
@@ -328,13 +344,16 @@ def _tcp_call(leaf: Leaf) -> str:
 
 def _without_templates(call: Callable[[Leaf], str]) -> Callable[[Leaf], str]:
     def without(leaf: Leaf) -> str:
-        for value in leaf.__dict__.values():
-            inner = value.__dict__.values() if isinstance(value, (PathMatch, ValueMatch)) else (value,)
-            if any(isinstance(text, Template) for text in inner):
-                raise Unsayable("a template has no place in a rule until it is bound to a value", leaf)
+        if _has_template(leaf):
+            raise Unsayable("a template has no place in a rule until it is bound to a value", leaf)
         return call(leaf)
 
     return without
+
+
+def _has_template(leaf: Leaf) -> bool:
+    values = (value.__dict__.values() if isinstance(value, (PathMatch, ValueMatch)) else (value,) for value in leaf.__dict__.values())
+    return any(isinstance(text, Template) for inner in values for text in inner)
 
 
 def _host_regex(regex: str, leaf: Leaf) -> str:
@@ -425,5 +444,5 @@ def tcp_rule_length(text: str) -> int:
 
 __all__ = [
     "DEPTH", "LENGTH", "LiteralError", "RuleError", "Unsayable", "cookie_regex_fits", "flat", "parse_http", "parse_tcp",
-    "print_http", "print_tcp", "quote_go", "rule_length", "tcp_rule_length", "unquote_go", "why_not_http", "why_not_tcp",
+    "print_http", "print_leaf_http", "print_leaf_tcp", "print_rule", "print_tcp", "quote_go", "rule_length", "tcp_rule_length", "unquote_go", "why_not_http", "why_not_tcp",
 ]  # fmt: skip

@@ -59,9 +59,20 @@ class Reader(NamedTuple):
     """The names that this run defines, by section."""
     expressions: re.Pattern[str] | None = None
     """What another program fills in: a text, or an argument of a rule, in which it is found is a `Template`."""
+    texts: Mapping[str, str] = NOTHING
+    """The texts of a run whose nouns are put together from several files, by file."""
+    resolve: Callable[[str, str, str], str] | None = None
+    """Where a run has several providers: provider, section and reference to the name in the document."""
+    labels: bool = False
+    """Whether each value is a label of its own, and servers may be containers."""
+
+    def text_of(self, file: str) -> str:
+        return self.texts.get(file, self.text)
 
     def local(self, reference: str, section: str) -> str:
         """A reference without its provider, if that is the own one and the thing is in this run."""
+        if self.resolve is not None:
+            return self.resolve(self.provider, section, reference)
         name, at, provider = reference.partition("@")
         return name if at and provider == self.provider and name in self.known.get(section, ()) else reference
 
@@ -183,6 +194,8 @@ SERVER = (
     Key("weight", "weight", INTEGER),
     Key("preserve_path", "preservePath", BOOLEAN),
 )
+CONTAINER = (Key("name", "name"), Key("port", "port", INTEGER), Key("scheme", "scheme"))
+"""Of a server in labels: the container that carries them."""
 SERVICE_MIDDLEWARES = (Key("middlewares", "middlewares", TEXTS, section="http.middlewares"),)
 SPLIT_ENTRY = (
     Key("to", "name", section="http.services"),
@@ -287,15 +300,51 @@ def _same_site(cookie: Taking, tree: dict[str, Tree], path: Path, reader: Reader
         tree["same_site"] = site
 
 
+_LABEL = re.compile(r"""(?P<key>[^\s"'=:]+)(?P<between>["']?[ \t]*[=:][ \t]*["']?)(?P<value>.*?)(?P<end>["']?)""")
+
+
+def label_edits(text: str, span: Span, old: str, new: str, value: str) -> tuple[Edit, ...]:
+    """The edit that gives the label at `span`, whose key ends in `.old`, that value; with another `new`, a label of that
+    name is put before it. None where the label stands in several lines, or is written in a way of its own.
+
+    Works on lists and mappings, in block and in flow style, on `--label` and on bare lines.
+    """
+    lines = text.splitlines()
+    if span.line != span.end_line or not 0 < span.line <= len(lines):
+        return ()
+    line = lines[span.line - 1]
+    begin, written = line[: span.column - 1], line[span.column - 1 : span.end_column - 1]
+    quote = written[:1] if written[:1] in ("'", '"') else ""
+    found = _LABEL.fullmatch(written[len(quote) :])
+    if found is None or not found["key"].lower().endswith(f".{old}"):
+        return ()
+    made = f"{quote}{found['key'][: -len(old)]}{new}{found['between']}{value}{found['end']}"
+    if ":" in found["between"] and not found["end"]:
+        made = f'{quote}{found["key"][: -len(old)]}{new}{found["between"]}"{value}"'  # compose wants a text
+    if old == new:
+        return (Edit(span, made),)
+    if begin.strip() in ("", "-"):
+        return (Edit(Span(span.file, span.line, 1, span.line, 1), f"{begin}{made}\n"),)
+    option = re.search(r"(?:--label[ =]|-l[ ]?)$", begin)
+    before = Span(span.file, span.line, span.column, span.line, span.column)
+    return (Edit(before, f"{made} {option[0]}" if option else f"{made}, "),)
+
+
 def _secure(cookie: Taking, reader: Reader) -> tuple[Edit, ...]:
     """The edit that sets `secure`; none where its place cannot be told (a TOML table)."""
     key, value = cookie.key_span_of("sameSite"), cookie.span_of("secure")
+    if reader.labels:
+        written = isinstance(cookie.value, dict) and "secure" in cookie.value
+        old = "secure" if written else "sameSite"
+        begin, end = cookie.key_span_of(old), cookie.span_of(old)
+        whole = begin._replace(end_line=end.end_line, end_column=end.end_column)
+        return label_edits(reader.text_of(key.file), whole, old.lower(), "secure", "true")
     if value != cookie.span:
         return (Edit(value, "true"),)
     if key.file.endswith(".toml"):
         return ()
     begin = Span(key.file, key.line, key.column, key.line, key.column)
-    lines = reader.text.splitlines()
+    lines = reader.text_of(key.file).splitlines()
     whole = cookie.span
     flow = lines[whole.line - 1][whole.column - 1 : whole.column] == "{" if whole.line <= len(lines) else False
     return (Edit(begin, "secure: true, " if flow else f"secure: true\n{' ' * (key.column - 1)}"),)

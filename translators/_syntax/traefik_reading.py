@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error
+from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, info
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.decoding import decode, position
 from pinfeather.translators._syntax.go_template import first_action, unescape_actions
 from pinfeather.translators._syntax.taking import TRAEFIK_FILE, Taking
 from pinfeather.translators._syntax.traefik_middlewares import take_middleware
+from pinfeather.translators._syntax.traefik_names import Names
 from pinfeather.translators._syntax.traefik_nouns import TLS_OPTIONS, Reader, Spans, take
 from pinfeather.translators._syntax.traefik_routing import Router, routes_of, say_assumed, take_router
 from pinfeather.translators._syntax.traefik_services import take_service, take_tcp_service
@@ -31,45 +32,66 @@ _TOML = re.compile(r"^[ \t]*(?:\[\[?[\w\".-]|[\w.-]+[ \t]*=)", re.MULTILINE)
 
 
 class _Named(NamedTuple):
-    """One thing of a section, and the reader of its file."""
+    """One thing of a section: its own name, what it says, and the reader of its provider."""
 
+    name: str
     node: Taking
     reader: Reader
 
 
-class _Gathered:
-    """Everything that stands in the files, by section and name."""
+class Gathered:
+    """Everything that a run has read, by provider, section and name; `finish` makes one document of it."""
 
     def __init__(self) -> None:
-        self.sections: dict[str, dict[str, _Named]] = {}
+        self.things: dict[tuple[str, str], dict[str, _Named]] = {}
         self.roots: list[Taking] = []
         self.found: list[Diagnostic] = []
         self.spans: Spans = {}
+        self.lost: dict[str, set[str]] = {}
+        """Names of what was defined and cannot be read, by section: what leads there is left out without a word."""
+        self.names = Names()
+        self._sections: dict[str, dict[str, _Named]] = {}
+
+    def at(self, provider: str, section: str) -> dict[str, _Named]:
+        return self.things.setdefault((provider, section), {})
 
     def of(self, section: str) -> dict[str, _Named]:
-        return self.sections.setdefault(section, {})
+        """What all providers have, by its name in the document."""
+        return self._sections.get(section, {})
+
+    def finish(self) -> tuple[Tree, Spans, tuple[Diagnostic, ...]]:
+        """The document's tree (None: nothing could be read), where its values stand, and what there is to say."""
+        if self.found and not self.roots:
+            return None, self.spans, tuple(self.found)
+        self.names = Names({place: tuple(things) for place, things in self.things.items()})
+        known = {section: tuple(things) for (_, section), things in self.things.items()}
+        resolve = self.names.resolve if self.names.several else None
+        for (provider, section), things in self.things.items():
+            for name, thing in things.items():
+                own = self.names.own(provider, section, name)
+                reader = thing.reader._replace(known=known, resolve=resolve)
+                self._sections.setdefault(section, {})[own] = thing._replace(reader=reader)
+                if own != name:
+                    said = f"{name!r} of {section} stands in labels and in a file, which is two things to Traefik: the file's is called {own!r} here"
+                    thing.node.report(info(Code.ASSUMED, said, instead="give it another name", span=thing.node.key_span))
+        tree = _document(self)
+        left = [finding for root in self.roots for finding in root.finish()]
+        return tree, self.spans, (*self.found, *left)
 
 
 def read_files(files: Iterable[File], provider: str, version: tuple[int, int]) -> tuple[Tree, Spans, tuple[Diagnostic, ...]]:
-    """The document's tree (None: no file could be read), where its values stand, and what there is to say."""
-    gathered = _Gathered()
+    """The files of a file provider: the document's tree, where its values stand, and what there is to say."""
+    gathered = Gathered()
     for file in files:
-        _gather(file, provider, version, gathered)
-    known = {section: tuple(things) for section, things in gathered.sections.items()}
-    for things in gathered.sections.values():
-        for name, thing in things.items():
-            things[name] = thing._replace(reader=thing.reader._replace(known=known))
-    if gathered.found and not gathered.roots:
-        return None, gathered.spans, tuple(gathered.found)
-    tree = _document(gathered)
-    left = [finding for root in gathered.roots for finding in root.finish()]
-    return tree, gathered.spans, (*gathered.found, *left)
+        gather_file(file, provider, version, gathered)
+    return gathered.finish()
 
 
 # Files -----------------------------------------------------------------------------------------------------------------
 
 
-def _gather(file: File, provider: str, version: tuple[int, int], gathered: _Gathered) -> None:
+def gather_file(file: File, provider: str, version: tuple[int, int], gathered: Gathered) -> None:
+    """Takes one file of the file provider in."""
     text = decode(file.text, file.name, LIMITS.stream_bytes)
     if isinstance(text, Diagnostic):
         gathered.found.append(text)
@@ -92,7 +114,12 @@ def _gather(file: File, provider: str, version: tuple[int, int], gathered: _Gath
     gathered.found += _standalone(reading)
     root = Taking.of(reading, TRAEFIK_FILE)
     gathered.roots.append(root)
-    _sections(root, Reader(provider, version, gathered.spans, text), gathered)
+    reader = Reader(provider, version, gathered.spans, text)
+    gather_sections(root, reader, gathered)
+    if (tls := root.map("tls")) is not None:
+        _add(tls.items("options"), "tls.options", reader, gathered)
+        tls.out_of_scope("certificates", "stores")
+    root.out_of_scope("udp")
 
 
 def _read(text: str, name: str, found: list[Diagnostic]) -> Reading | None:
@@ -134,23 +161,20 @@ def _standalone(reading: Reading) -> Iterator[Diagnostic]:
         yield error(Code.VALUE, said, span=reading.spans.get(path), instead="take it out")
 
 
-def _sections(root: Taking, reader: Reader, gathered: _Gathered) -> None:
+def gather_sections(root: Taking, reader: Reader, gathered: Gathered) -> None:
+    """Takes in what stands under `http` and `tcp`."""
     for side in ("http", "tcp"):
         if (node := root.map(side)) is None:
             continue
         for section in SECTIONS:
             _add(node.items(section), f"{side}.{section}", reader, gathered)
-    if (tls := root.map("tls")) is not None:
-        _add(tls.items("options"), "tls.options", reader, gathered)
-        tls.out_of_scope("certificates", "stores")
-    root.out_of_scope("udp")
 
 
-def _add(things: Iterable[tuple[str, Taking]], section: str, reader: Reader, gathered: _Gathered) -> None:
-    names = gathered.of(section)
+def _add(things: Iterable[tuple[str, Taking]], section: str, reader: Reader, gathered: Gathered) -> None:
+    names = gathered.at(reader.provider, section)
     for name, node in things:
         if name not in names:
-            names[name] = _Named(node, reader)
+            names[name] = _Named(name, node, reader)
             continue
         node.forget()
         first = names[name].node.key_span
@@ -161,9 +185,9 @@ def _add(things: Iterable[tuple[str, Taking]], section: str, reader: Reader, gat
 # Nouns -----------------------------------------------------------------------------------------------------------------
 
 
-def _document(gathered: _Gathered) -> Tree:
+def _document(gathered: Gathered) -> Tree:
     tree: dict[str, Tree] = {"pinfeather": "v1"}
-    lost: dict[str, set[str]] = {}
+    lost = gathered.lost
 
     def made(section: str, key: str, make: Callable[[str, _Named, Path], Tree]) -> dict[str, Tree]:
         found: dict[str, Tree] = {}
@@ -189,7 +213,7 @@ def _document(gathered: _Gathered) -> Tree:
 
     tree["middlewares"] = made("http.middlewares", "middlewares", lambda _, t, at: take_middleware(t.node, at, t.reader, tcp=False))
     tree["tcp_middlewares"] = made("tcp.middlewares", "tcp_middlewares", lambda _, t, at: take_middleware(t.node, at, t.reader, tcp=True))
-    tree["services"] = made("http.services", "services", lambda name, t, at: take_service(name, t.node, at, t.reader))
+    tree["services"] = made("http.services", "services", lambda _, t, at: take_service(t.name, t.node, at, t.reader))
     tree["tcp_services"] = made("tcp.services", "tcp_services", lambda _, t, at: take_tcp_service(t.node, at, t.reader))
     tree["tls_options"] = made("tls.options", "tls_options", _tls_options)
     http, tcp = transport(HTTP_TRANSPORT), transport(TCP_TRANSPORT)
@@ -215,7 +239,7 @@ def _tls_options(_name: str, thing: _Named, at: Path) -> Tree:
     return found
 
 
-def _one_transport(gathered: _Gathered) -> None:
+def _one_transport(gathered: Gathered) -> None:
     """The model keeps the servers transports of both sides in one place."""
     http = gathered.of("http.serversTransports")
     for name, thing in gathered.of("tcp.serversTransports").items():

@@ -51,6 +51,8 @@ class Router(NamedTuple):
     tree: dict[str, Tree]
     node: Taking
     spans: Spans
+    origin: str = ""
+    """Where it stands, if only what stands in the same place may be its canary."""
 
 
 def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router | None:
@@ -212,7 +214,7 @@ def lift_canaries(routers: Sequence[Router]) -> list[tuple[Router, list[tuple[Ro
     groups: dict[tuple[str, frozenset[Match]], list[Router]] = {}
     for router in routers:
         places = frozenset(part for part in conjuncts(router.match) if _is_place(part))
-        groups.setdefault((json.dumps(router.tree, sort_keys=True), places), []).append(router)
+        groups.setdefault((f"{router.origin} {json.dumps(router.tree, sort_keys=True)}", places), []).append(router)
     under: dict[str, tuple[str, Match]] = {}
     for group in groups.values():
         roots: list[tuple[Router, frozenset[Match]]] = []
@@ -374,7 +376,7 @@ def put_routers(document: Document, splits: Mapping[str, str], rules: Rules = V3
             single = alone(route, rung.canary)
             assert single is not None, "a canary that binds is not given to a format that cannot say it"
             route = single
-        rule = print_http(both(conditions(lifted(route))) or EVERYTHING)
+        rule = rules.http(both(conditions(lifted(route))) or EVERYTHING)
         router: dict[str, Tree] = {**_put_shell(route), "rule": rule, "priority": number, "service": route.to or splits[route.name]}
         if route.tls is not None:
             router["tls"] = _put_tls(route.tls)

@@ -8,6 +8,7 @@ from pinfeather.model.services import LoadBalancer, Service, Split, TcpLoadBalan
 from pinfeather.model.sticky import Sticky
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.traefik_nouns import (
+    CONTAINER,
     COOKIE,
     HEALTH_CHECK,
     LOAD_BALANCER,
@@ -94,7 +95,11 @@ def _listed(node: Taking, key: str, keys: tuple[Key, ...], at: Path, reader: Rea
     for item in node.list(key):
         here = (*at, len(found))
         reader.spans[here] = item.span
-        found.append(take(item, keys, here, reader))
+        server = take(item, keys, here, reader)
+        if reader.labels and (container := item.map("container")) is not None:
+            reader.spans[(*here, "container")] = container.span
+            server["container"] = take(container, CONTAINER, (*here, "container"), reader)
+        found.append(server)
     return found
 
 

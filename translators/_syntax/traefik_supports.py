@@ -5,7 +5,9 @@ The surfaces of Traefik (file, labels, CRDs) share these and add their own. Beha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import chain
 
 from pinfeather.model.diagnostics import Path
@@ -14,21 +16,31 @@ from pinfeather.model.features import FULL, Feature, Full, Near, Nothing, Suppor
 from pinfeather.model.match import Match, PathIs, PathMatch, ServerNameIs
 from pinfeather.model.middlewares import Headers, IPAllowList, Middleware, Other
 from pinfeather.model.normal import Rung
-from pinfeather.model.noun import Noun
+from pinfeather.model.noun import Noun, Template
 from pinfeather.model.overlap import TlsGap, tls_gaps
 from pinfeather.model.routes import Route, TcpRoute, Tls
 from pinfeather.model.services import LoadBalancer, PassiveHealthCheck, Split
 from pinfeather.model.sticky import Cookie
-from pinfeather.translators._syntax.rule import flat, why_not_http, why_not_tcp
-from pinfeather.translators._syntax.traefik_middlewares import MAY_BE_EMPTY, TCP_SPELLINGS, known_kinds, spelling_of
-from pinfeather.translators._syntax.traefik_routing import numbers, tcp_numbers
+from pinfeather.translators._syntax.rule import Unsayable, flat
+from pinfeather.translators._syntax.traefik_middlewares import MAY_BE_EMPTY, TCP_SPELLINGS, known_kinds, put_middleware, spelling_of
+from pinfeather.translators._syntax.traefik_routing import V3, Rules, numbers, tcp_numbers
+from pinfeather.translators._syntax.traefik_schema import MIDDLEWARES, later
 from pinfeather.translators._syntax.tree import Tree
 
+Version = tuple[int, int]
 Answer = Full | Near | Nothing
 Check = Callable[[Document, Path], Answer]
 
 _DEEP = 90  # steps of a path; a rule may be nested 100 deep
 _LONG = 60_000  # characters of a rule's hosts
+
+
+_DNS = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9._-]*[a-zA-Z0-9])?")
+
+
+def is_dns(name: str) -> bool:
+    """Whether a text can be the host of a URL, as names of containers and Services are."""
+    return not isinstance(name, Template) and len(name) <= 253 and _DNS.fullmatch(name) is not None
 
 
 def found(document: Document, path: Path) -> object:
@@ -52,13 +64,26 @@ def found(document: Document, path: Path) -> object:
 
 
 def rule_says(document: Document, path: Path) -> Answer:
-    """Whether a rule can hold the condition at a path, and read back as the same."""
+    """Whether a rule of v3 can hold the condition at a path, and read back as the same."""
+    return _rule_says(V3, document, path)
+
+
+def says_by(rules: Rules) -> Check:
+    """The same for rules that are written in another way."""
+    return partial(_rule_says, rules)
+
+
+def _rule_says(rules: Rules, document: Document, path: Path) -> Answer:
     leaf = found(document, path[:-1] if path[-1] in ("exact", "prefix", "regex") else path)
     if isinstance(leaf, tuple):  # the hosts of a route
+        if rules.version < (3, 0) and any(host.startswith("*") for host in leaf):
+            return Nothing("Traefik 2 has no wildcard: the route is left out")
         return FULL if sum(map(len, leaf)) + 8 * len(leaf) < _LONG else Nothing("a rule this long is not written: the route is left out")
     match: Match = PathIs(path=leaf) if isinstance(leaf, PathMatch) else leaf  # type: ignore[assignment]
-    if why := (why_not_tcp if path[0] == "tcp_routes" else why_not_http)(match):
-        return Nothing(f"{why}: what asks for it is left out")
+    try:
+        (rules.tcp if path[0] == "tcp_routes" else rules.http)(match)
+    except Unsayable as refusal:
+        return Nothing(f"{refusal.message}: what asks for it is left out")
     if (same := flat(match)) != match:
         return Nothing(f"say {same.model_dump(mode='json', exclude_none=True)} instead, which means the same")
     return FULL
@@ -118,7 +143,7 @@ def strategy_since(version: tuple[int, int]) -> Check:
     def check(document: Document, path: Path) -> Answer:
         balancer = found(document, path[:-1])
         assert isinstance(balancer, LoadBalancer)
-        since = {"wrr": (3, 0), "p2c": (3, 4)}.get(str(balancer.strategy), (3, 6))
+        since = {"wrr": (3, 4), "p2c": (3, 4)}.get(str(balancer.strategy), (3, 6))
         if version < since:
             return Nothing(f"Traefik has it since {since[0]}.{since[1]}: servers are drawn by weight")
         if balancer.strategy == "p2c" and any(server.weight not in (None, 1) for server in balancer.servers):
@@ -126,6 +151,19 @@ def strategy_since(version: tuple[int, int]) -> Check:
         if balancer.strategy == "hrw" and balancer.sticky is not None:
             return Near("Traefik ignores the cookie under hrw: a client stays by its address")
         return FULL
+
+    return check
+
+
+_CHECKS_SINCE = {"mode": (3, 0), "status": (3, 0), "unhealthy_interval": (3, 5)}
+
+
+def health_check_since(version: Version) -> Check:
+    """Fields of a health check by version."""
+
+    def check(_document: Document, path: Path) -> Answer:
+        since = _CHECKS_SINCE.get(str(path[-1]), (2, 11))
+        return FULL if version >= since else Nothing(f"Traefik has it since {since[0]}.{since[1]}: its default holds")
 
     return check
 
@@ -142,6 +180,21 @@ def cookie_says(document: Document, path: Path) -> Answer:
     if path[-1] == "max_age" and cookie.max_age == 0:
         return Nothing("Traefik takes 0 for no Max-Age: the cookie ends with the browser's session; say -1 to delete it")
     return Nothing("Traefik takes it for no Domain: the cookie is host-only") if path[-1] == "domain" and not cookie.domain else FULL
+
+
+def same_site_v2(document: Document, path: Path) -> Answer:
+    """Traefik 2 reads the attribute of a split's cookie and does not send it (pkg/server/service/loadbalancer/wrr, 2.11)."""
+    balancer = path[0] == "services" and isinstance(document.services[str(path[1])], LoadBalancer)
+    return FULL if balancer else Nothing("Traefik 2 ignores it on the cookie of a split: the attribute is not sent")
+
+
+def query_v2(document: Document, path: Path) -> Answer:
+    said = _rule_says(Rules((2, 11)), document, path)
+    return Near("of a parameter that stands twice Traefik 2 compares the first value alone") if isinstance(said, Full) else said
+
+
+def transport_v2(document: Document, path: Path) -> Answer:
+    return Nothing("Traefik 2 has none for TCP: the service is left out") if path[0] == "tcp_services" else transport_says(document, path)
 
 
 HTTP_TRANSPORT = (
@@ -182,6 +235,21 @@ def middleware_says(document: Document, path: Path) -> Answer:
     if tcp and (middleware.kind not in {each.field for each in TCP_SPELLINGS} or not _only_ranges(config)):
         return Nothing(f"Traefik has no such middleware for TCP: {_HELD}")
     return FULL
+
+
+def middleware_known(version: Version) -> Check:
+    """The same for one version: a key that it does not know makes Traefik refuse the whole file."""
+
+    def check(document: Document, path: Path) -> Answer:
+        answer = middleware_says(document, path)
+        if isinstance(answer, Nothing) or path[0] == "tcp_middlewares":
+            return answer
+        middleware = found(document, path)
+        assert isinstance(middleware, Middleware)
+        key = later(put_middleware(middleware, tcp=False), MIDDLEWARES, version)
+        return answer if key is None else Nothing(f"this version of Traefik does not know {key!r}: {_HELD}")
+
+    return check
 
 
 def _only_ranges(config: Noun) -> bool:
@@ -267,7 +335,7 @@ def observed(document: Document, path: Path) -> Answer:
     return Nothing("Traefik refuses the whole file for an empty one: it is left out") if empty else FULL
 
 
-def own_reference(provider: str) -> Check:
+def own_reference(*providers: str) -> Check:
     """A reference to the provider that is written must not mean what this document defines: that is said without it."""
 
     def check(document: Document, path: Path) -> Answer:
@@ -276,30 +344,35 @@ def own_reference(provider: str) -> Check:
         held |= {*document.tls_options, *document.servers_transports}
         if not _listable((name,)):
             return Nothing("Traefik cuts a name at '║': what names it is left out")
-        return Nothing(f"write {name!r}: this document has it") if other == provider and name in held else FULL
+        return Nothing(f"write {name!r}: this document has it") if other in providers and name in held else FULL
 
     return check
 
 
 # Versions --------------------------------------------------------------------------------------------------------------
 
-SINCE: Mapping[Feature, tuple[int, int]] = {
+SINCE: Mapping[Feature, Version] = {
     Feature.HOST_WILDCARD: (3, 7),
+    Feature.PATH_REGEX: (3, 0),
+    Feature.QUERY_REGEX: (3, 0),
+    Feature.COOKIE_MAX_AGE: (3, 0),
     Feature.COOKIE_PATH: (3, 3),
     Feature.COOKIE_DOMAIN: (3, 4),
+    Feature.SERVER_WEIGHT: (3, 0),
+    Feature.PRESERVE_PATH: (3, 3),
     Feature.PASSIVE_HEALTH_CHECK: (3, 6),
     Feature.SERVICE_MIDDLEWARES: (3, 7),
     Feature.OBSERVABILITY: (3, 3),
-    Feature.PRESERVE_PATH: (3, 3),
+    Feature.TCP_SERVER_TLS: (3, 0),
 }
-"""The first version that has a feature; the others are as old as 3.0. Where it is not known for sure, a later one."""
+"""The first version that has a feature; the others are as old as 2.11. Where it is not known for sure, a later one."""
 
 
 def since(table: Mapping[Feature, Support], version: tuple[int, int]) -> dict[Feature, Support]:
     """The table as it is for an older version."""
 
     def aged(feature: Feature, support: Support) -> Support:
-        first = SINCE.get(feature, (3, 0))
+        first = SINCE.get(feature, (2, 11))
         return support if version >= first else Nothing(f"Traefik has it since {first[0]}.{first[1]}")
 
     return {feature: aged(feature, support) for feature, support in table.items()}

@@ -1,0 +1,309 @@
+"""Labels as Traefik reads them, both ways: dotted keys to a tree, and a tree to dotted keys.
+
+After github.com/traefik/paerser 0.2.2 (parser/labels_decode.go, nodes_metadata.go, element_fill.go), as observed on Traefik
+3.7.15: keys are sorted, cut at dots and matched without regard to case, `name[0]` is an element of a list, lists of texts
+have commas, a label on something that has keys switches it on or off. One label that Traefik does not know, or whose text
+is of the wrong kind, and every label of that container is dropped: `shaped` returns what Traefik would say of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pinfeather.model.diagnostics import nearest
+from pinfeather.model.noun import Template
+from pinfeather.translators._syntax import paerser
+from pinfeather.translators._syntax.traefik_nouns import Kind
+from pinfeather.translators._syntax.traefik_schema import Anything, Dropped, Listed, Named, Shape, Struct, Version
+from pinfeather.translators._syntax.tree import NOWHERE, Mark, Tree
+
+VARIABLE = "\ufdd0", "\ufdd1"
+"""What stands around the number of a variable that nobody has replaced yet: see `variables.py`. No text has these characters."""
+
+
+class Label(NamedTuple):
+    """One label, and where it stands: the whole scalar of a list, or the value and the key of a mapping."""
+
+    key: str
+    value: str
+    mark: Mark = NOWHERE
+    key_mark: Mark | None = None
+
+    @property
+    def at_key(self) -> Mark:
+        return self.key_mark or self.mark
+
+
+class Fault(NamedTuple):
+    """Why Traefik drops a container. `element`: the part of the key that it is about; `meant`: what that was to be, if it can be told."""
+
+    label: Label
+    message: str
+    element: str = ""
+    meant: str | None = None
+
+
+@dataclass
+class Node:
+    """One element of the dotted keys. It may have a text and elements below it at once."""
+
+    name: str
+    label: Label
+    value: str = ""
+    children: list[Node] = field(default_factory=list)
+
+    def child(self, name: str) -> Node | None:
+        return next((each for each in self.children if each.name.lower() == name.lower()), None)
+
+
+class Grown(NamedTuple):
+    """A tree and where its values stand."""
+
+    tree: Tree
+    mark: Mark
+
+
+def last_of_each(labels: Iterable[Label]) -> tuple[dict[str, Label], list[tuple[Label, Label]]]:
+    """What Docker keeps of a list of labels: the last one of each key; and the pairs of which the first is lost."""
+    kept: dict[str, Label] = {}
+    lost: list[tuple[Label, Label]] = []
+    for label in labels:
+        if label.key in kept:
+            lost.append((kept.pop(label.key), label))
+        kept[label.key] = label
+    return kept, lost
+
+
+def grown(labels: Iterable[Label], root: str) -> tuple[Node | None, list[Fault], list[tuple[Label, Label]]]:
+    """The nodes below `root`, what makes Traefik refuse them, and pairs of labels of which the second overwrites the first."""
+    top: Node | None = None
+    faults: list[Fault] = []
+    twice: list[tuple[Label, Label]] = []
+    for label in sorted(labels, key=lambda each: each.key):
+        parts, why = _parts(label.key, root)
+        if why is not None:
+            faults.append(Fault(label, why, parts[0] if parts else "", root if parts and parts[0].lower() == root else None))
+            continue
+        top = top or Node(root, label)
+        node, seen = top, True
+        for name in parts[1:]:
+            below = node.child(name)
+            seen = below is not None
+            if below is None:
+                below = Node(name, label)
+                node.children.append(below)
+            node = below
+        if seen and node is not top and node.label.key.lower() == label.key.lower():
+            twice.append((node.label, label))
+        node.value, node.label = label.value, label if not node.children else node.label
+    return top, faults, twice
+
+
+def _parts(key: str, root: str) -> tuple[list[str], str | None]:
+    split = key.split(".")
+    if split[0] != root:
+        return split, f"invalid label root {split[0]}"
+    parts: list[str] = []
+    for name in split:
+        if not name:
+            return parts, f"invalid element: {key}"
+        if name[0] == "[":
+            return parts, f"invalid leading character '[' in field name (bracket is a slice delimiter): {name}"
+        if name.endswith("]") and "[" in name:
+            cut = name.index("[")
+            parts += [name[:cut], name[cut:]]
+        else:
+            parts.append(name)
+    return parts, None
+
+
+# Shaping ---------------------------------------------------------------------------------------------------------------
+
+
+class _Shaper:
+    def __init__(self, version: Version, by_default: Callable[[str], str]) -> None:
+        self.version = version
+        self.by_default = by_default
+        self.faults: list[Fault] = []
+        self.switched: list[tuple[Label, str]] = []
+        """Labels whose text switches something off, though it may not look so."""
+
+    def shape(self, node: Node, shape: Shape) -> Grown | None:
+        """None: as if it were not there."""
+        if isinstance(shape, Dropped):
+            if shape.shape is not None and not isinstance(shape.shape, Kind):
+                self.shape(node, shape.shape)
+            return None
+        if isinstance(shape, Kind):
+            return self._leaf(node, shape)
+        if isinstance(shape, Anything):
+            return _anything(node)
+        if isinstance(shape, Listed):
+            return self._listed(node, shape)
+        if isinstance(shape, Named):
+            if not node.children:
+                self._fault(node, f"{node.name} cannot be a standalone element")
+                return None
+            return self._mapping(node, [(each.name, each, shape.shape) for each in node.children], named=True)
+        return self._struct(node, shape)
+
+    def _struct(self, node: Node, shape: Struct, *, alone: bool = False) -> Grown | None:
+        if not node.children and not shape.may_be_true and not alone:
+            self._fault(node, f"{node.name} cannot be a standalone element")
+            return None
+        entries: list[tuple[str, Node, Shape]] = []
+        for child in node.children:
+            known = {key: key for key in shape.fields if shape.since.get(key, (0, 0)) <= self.version}
+            name = next((key for key in known if key.lower() == child.name.lower()), None)
+            if name is None:
+                later = next((key for key in shape.fields if key.lower() == child.name.lower()), None)
+                because = f" (Traefik has it since {'.'.join(map(str, shape.since[later]))})" if later is not None else ""
+                self._fault(child, f"field not found, node: {child.name}{because}", nearest(child.name, known))
+                continue
+            entries.append((name, child, shape.fields[name]))
+        found = self._mapping(node, entries)
+        said = self.by_default(node.value)
+        if shape.may_be_true and said and said.lower() != "true":
+            self.switched.append((node.label, said))
+            return None
+        return found
+
+    def _mapping(self, node: Node, entries: list[tuple[str, Node, Shape]], *, named: bool = False) -> Grown:
+        tree: dict[str, Tree] = {}
+        marks: list[Mark] = []
+        for name, child, shape in entries:
+            if name == "entryPoints" and not named:  # names have no variables
+                child.value = self.by_default(child.value)
+            below = self._struct(child, shape, alone=True) if named and isinstance(shape, Struct) else self.shape(child, shape)
+            if below is None:
+                continue
+            tree[name] = below.tree
+            marks += [_bare(child.label.at_key), below.mark]
+        return Grown(tree, _with(node.label.mark, marks))
+
+    def _listed(self, node: Node, shape: Listed) -> Grown | None:
+        items: list[Grown] = []
+        for child in sorted(node.children, key=lambda each: each.name):
+            if not child.name.startswith("["):
+                self._fault(child, f"field not found, node: {child.name}")
+                continue
+            item = self._struct(child, shape.shape, alone=True)
+            if item is not None:
+                items.append(item)
+        if not node.children:
+            self._fault(node, f"invalid slice: node {node.name}")
+            return None
+        return Grown([each.tree for each in items], _with(node.label.mark, [each.mark for each in items]))
+
+    def _leaf(self, node: Node, kind: Kind) -> Grown | None:
+        if node.children:
+            child = node.children[0]
+            self._fault(child, f"field not found, node: {child.name}")
+            return None
+        value, mark = node.value, _bare(node.label.mark)
+        if kind in (Kind.BOOLEAN, Kind.DURATION):
+            value = self.by_default(value)
+        if kind is Kind.TEXTS:
+            parts = paerser.split_list(value)
+            return Grown(list(parts), _with(mark, [mark] * len(parts)))
+        if kind is Kind.TEXT or (VARIABLE[0] in value and kind is Kind.INTEGER):
+            return Grown(value, mark)
+        read = _READ[kind](value)
+        if read is None:
+            self._fault(node, f"{value!r} is not {_WANTED[kind]}")
+            return None
+        return Grown(read, mark)
+
+    def _fault(self, node: Node, message: str, meant: str | None = None) -> None:
+        self.faults.append(Fault(node.label, message, node.name, meant))
+
+
+_READ = {Kind.INTEGER: paerser.parse_int, Kind.BOOLEAN: paerser.parse_bool, Kind.DURATION: paerser.parse_duration}
+_WANTED = {Kind.INTEGER: "a whole number", Kind.BOOLEAN: "true or false", Kind.DURATION: "a duration, such as 500ms, 5s or 1m"}
+
+
+def _bare(mark: Mark) -> Mark:
+    return (*mark[:4], ())
+
+
+def _with(mark: Mark, inner: list[Mark]) -> Mark:
+    return (*mark[:4], tuple(inner))
+
+
+def _anything(node: Node) -> Grown:
+    if not node.children:
+        return Grown(node.value, _bare(node.label.mark))
+    below = [(child.name, child, _anything(child)) for child in node.children]
+    marks = [mark for _, child, each in below for mark in (_bare(child.label.at_key), each.mark)]
+    return Grown({name: each.tree for name, _, each in below}, _with(node.label.mark, marks))
+
+
+class Shaped(NamedTuple):
+    """What the labels of a container say; `faults`: why Traefik drops all of them, if there are any."""
+
+    found: Grown | None
+    faults: tuple[Fault, ...]
+    twice: tuple[tuple[Label, Label], ...]
+    switched: tuple[tuple[Label, str], ...]
+
+
+def shaped(labels: Iterable[Label], root: str, shape: Struct, version: Version, by_default: Callable[[str], str] = str) -> Shaped:
+    """The tree that Traefik makes of labels, in the file provider's spelling.
+
+    `by_default` says what a text with variables is without a value for them, where there is no place for a variable.
+    """
+    top, faults, twice = grown(labels, root)
+    shaper = _Shaper(version, by_default)
+    found = None if top is None else shaper._struct(top, shape, alone=True)
+    return Shaped(found, (*faults, *shaper.faults), tuple(twice), tuple(shaper.switched))
+
+
+# Writing ---------------------------------------------------------------------------------------------------------------
+
+
+def pairs(tree: Tree, path: str) -> Iterator[tuple[str, str]]:
+    """Key and text of every label that says a tree, keys in lower case but for names. An empty mapping is `true`."""
+    if isinstance(tree, dict) and tree:
+        for key, child in tree.items():
+            yield from pairs(child, f"{path}.{key}")
+    elif isinstance(tree, list) and tree and isinstance(tree[0], dict):
+        width = len(str(len(tree) - 1))
+        for index, item in enumerate(tree):
+            yield from pairs(item, f"{path}[{index:0{width}}]")
+    elif isinstance(tree, list):
+        yield path, joined([item if isinstance(item, str) else str(item) for item in tree])
+    elif isinstance(tree, dict):
+        yield path, "true"
+    elif isinstance(tree, str):
+        yield path, tree
+    elif tree is not None:
+        yield path, paerser.scalar_text(tree) or ""
+
+
+def joined(texts: list[str]) -> str:
+    """A list in one text: a `Template` if one of its parts is."""
+    text = ",".join(texts)
+    return Template(text) if any(isinstance(each, Template) for each in texts) else text
+
+
+def lowered(tree: Tree, shape: Shape) -> Tree:
+    """The tree with every key of Traefik's own in lower case, as people write labels; names stay."""
+    if isinstance(tree, dict):
+        if isinstance(shape, Named):
+            return {name: lowered(child, shape.shape) for name, child in tree.items()}
+        fields: Mapping[str, Shape] = shape.fields if isinstance(shape, Struct) else {}
+        if not isinstance(shape, Struct):
+            return tree
+        return {key.lower(): lowered(child, fields[key]) if key in fields else child for key, child in tree.items()}
+    if isinstance(tree, list) and isinstance(shape, Listed):
+        return [lowered(item, shape.shape) for item in tree]
+    return tree
+
+
+def says(tree: Tree, shape: Struct, version: Version) -> bool:
+    """Whether labels can say a tree of one thing so that it is read as the same."""
+    labels = [Label(key, value) for key, value in pairs(lowered(tree, shape), "x")]
+    seen = shaped(labels, "x", shape, version)
+    return not seen.faults and not seen.twice and seen.found is not None and seen.found.tree == tree
