@@ -130,7 +130,9 @@ class Services:
     def finish(self) -> None:
         """Looks at the Services that no path leads to; those that are the cluster's own are handed on."""
         catalogue = self._catalogue
-        for held in (each.obj for kind in ("Service", "EndpointSlice", "Secret", "IngressClass") for each in catalogue.of(kind)):
+        for held in (
+            each.obj for kind in ("Service", "EndpointSlice", "Endpoints", "Secret", "IngressClass") for each in catalogue.of(kind)
+        ):
             if held.kind == "Service":
                 self._of((catalogue.home(held), held.name), held.name)
             if held not in catalogue.used:

@@ -49,7 +49,7 @@ def artifacts(document: Document, options: IngressOptions) -> Iterator[Artifact]
         behind[(target.namespace or "", target.service)] = target, _of_service(service, target, names)
     for _, (target, said) in sorted(behind.items()):  # whoever reads them finds them by their routes
         if target.spots:
-            first, *rest = put_service_objects(target.service, target.namespace, list(target.spots))
+            first, *rest = put_service_objects(target.service, target.namespace, list(target.spots), slices=options.version > (3, 0))
             yield from map(KubernetesObject, (_annotated(first, said), *rest))
         elif said:
             metadata = Metadata.model_construct(namespace=target.namespace, labels={}, annotations=said, dns={})
