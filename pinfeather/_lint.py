@@ -16,7 +16,7 @@ from pinfeather._convert import options_for, read, recognised
 from pinfeather._files import FileError
 from pinfeather._ignores import ignored
 from pinfeather._plugins import every
-from pinfeather._repairs import Text, with_fix
+from pinfeather._repairs import Text, place_of, with_fix
 from pinfeather._sources import SUFFIXES, below, file
 from pinfeather.model.diagnostics import Code, Diagnostic, Report, Severity, Span, error, span_at
 from pinfeather.model.lint import lint as lint_document
@@ -268,7 +268,7 @@ def _said(source: Source, parsed: Parsed, form: str, several: set[str]) -> Itera
     for finding in lint_document(parsed.document):
         if finding.path in told and finding.code in (Code.COOKIE_INSECURE, Code.COOKIE_SAME_SITE):
             continue  # SameSite=None without Secure was read, and says both
-        yield with_fix(finding.at(span_at(parsed.spans, finding.path)), text)
+        yield with_fix(finding.at(place_of(finding, text) or span_at(parsed.spans, finding.path)), text)
 
 
 def _bytes(one: File) -> bytes:

@@ -58,19 +58,53 @@ _ENTRY = re.compile(rf"""(?P<quote>["']?)(?P<base>[\w./@-]*?)(?P<key>{_KEY})(?P=
 _SEVERAL = re.compile(r"^(\s*(?:-\s+)*)")
 
 
-def _attribute(field: str, value: str) -> Callable[[Diagnostic, Text], tuple[str, tuple[Edit, ...]]]:
-    def make(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
-        written = text.spans.get((*finding.path, field))
-        title = f"say {_FIELDS[field]}: {value}"
-        if written is not None:
-            return title, _replaced(text.lines.get(written.file, []), written, value)
-        for other in _FIELDS:
-            span = text.spans.get((*finding.path, other))
-            if span is not None and (edits := _beside(text.lines.get(span.file, []), span, field, value, text.format)):
-                return title, edits
-        return title, ()
+def place_of(finding: Diagnostic, text: Text) -> Span | None:
+    """Where a finding about an attribute of a cookie is shown: at the attribute, and among labels at the cookie's name."""
+    field = _ATTRIBUTES.get(finding.code)
+    if field is None:
+        return None
+    written = text.spans.get((*finding.path, field))
+    return written or (text.spans.get((*finding.path, "name")) if text.format == LABELS else None)
 
-    return make
+
+LABELS = "docker-labels"
+_ATTRIBUTES: dict[str, str] = {Code.COOKIE_INSECURE: "secure", Code.COOKIE_READABLE: "http_only", Code.COOKIE_SAME_SITE: "same_site"}
+
+
+def _attribute(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
+    field = _ATTRIBUTES[finding.code]
+    value = "lax" if field == "same_site" else "true"
+    title = f"say {_FIELDS[field]}: {value}"
+    written = text.spans.get((*finding.path, field))
+    if written is not None:
+        return title, _everywhere(written, text, lambda lines, span: _replaced(lines, span, value))
+    for other in _FIELDS:
+        span = text.spans.get((*finding.path, other))
+        if span is None:
+            continue
+        edits = _everywhere(span, text, lambda lines, span: _beside(lines, span, field, value, text.format))
+        if edits:
+            return title, edits
+    return title, ()
+
+
+def _everywhere(span: Span, text: Text, make: Callable[[list[str], Span], tuple[Edit, ...]]) -> tuple[Edit, ...]:
+    """The same edits for every container that says the label: where they differ, Traefik drops the service."""
+    lines = text.lines.get(span.file, [])
+    label = _LABEL.fullmatch(on_one_line(lines, span) or "") if text.format == LABELS else None
+    if label is None:
+        return make(lines, span)
+    said = re.compile(
+        rf"""(["']?){re.escape(label["base"] + label["key"])}(?:=[^\s"',\]}}]*|\1\s*:\s+["']?[^\s"',\]}}]*)(?:["'])?""", re.IGNORECASE
+    )
+    places = [
+        (held, Span(file, number, found.start() + 1, number, found.end() + 1))
+        for file, held in text.lines.items()
+        for number, line in enumerate(held, 1)
+        if (found := said.search(line.rstrip("\r\n"))) is not None and "#" not in line[: found.start()]
+    ]
+    made = [make(held, place) for held, place in places]
+    return tuple(edit for edits in made for edit in edits) if all(made) else ()
 
 
 def _replaced(lines: list[str], span: Span, value: str) -> tuple[Edit, ...]:
@@ -164,7 +198,7 @@ def _pattern(finding: Diagnostic, text: Text, old: str, new: str) -> tuple[Edit,
     lines = [] if span is None else text.lines.get(span.file, [])
     if span is None:
         return ()
-    if text.format == "docker-labels":
+    if text.format == LABELS:
         old, new = old.replace("$", "$$"), new.replace("$", "$$")
     if text.format != "pinfeather":
         old, new = f"`{old}`", f"`{new}`"
@@ -266,13 +300,12 @@ def _own_name(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
     new = next(name for number in range(2, len(names) + 3) if (name := f"{base}-{number}") not in names)
     lines = text.lines.get(span.file, [])
     written = on_one_line(lines, span)
-    return f"call it {new}", _replaced(lines, span, new) if written is not None and old in written else ()
+    edits = _everywhere(span, text, lambda lines, span: _replaced(lines, span, new)) if written is not None and old in written else ()
+    return f"call it {new}", edits
 
 
 _MAKERS: dict[str, Callable[[Diagnostic, Text], tuple[str, tuple[Edit, ...]]]] = {
-    Code.COOKIE_INSECURE: _attribute("secure", "true"),
-    Code.COOKIE_READABLE: _attribute("http_only", "true"),
-    Code.COOKIE_SAME_SITE: _attribute("same_site", "lax"),
+    **dict.fromkeys(_ATTRIBUTES, _attribute),
     Code.COOKIE_REGEX: _exact_cookie,
     Code.V2_SYNTAX: _bound_host,
     Code.COOKIE_SHARED: _own_name,

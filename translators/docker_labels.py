@@ -159,7 +159,7 @@ def _in_letters(finding: Diagnostic, variables: Variables) -> Diagnostic:
     return finding._replace(message=str(variables.restored(finding.message)), instead=str(variables.restored(finding.instead)))
 
 
-_COMPOSE = re.compile(r"""^\{?[ \t\n]*["']?services["']?[ \t]*:""", re.MULTILINE)
+_COMPOSE = re.compile(r"""^(?:\{\s*)?["']?services["']?[ \t]*:|^[ \t]+"services":""", re.MULTILINE)
 _OURS = re.compile(r"""["' \t-]traefik\.(?:enable|http|tcp|udp|docker|frontend|port|backend)\b""", re.IGNORECASE)
 _LINE = re.compile(r"^traefik\.[\w.\[\]-]+=", re.MULTILINE | re.IGNORECASE)
 
