@@ -31,6 +31,8 @@ REAL_PARTS = {
     "test_docker": "Traefik and a stand-in of Docker's API",
     "test_haproxy_and_helm": "HAProxy and Helm",
     "test_traefik_versions": "older versions of Traefik",
+    "test_voyager_haproxy": "HAProxy",
+    "test_voyager_real": "an API server of Kubernetes",
     "test_example": "a wheel in a venv of its own",
 }
 """Test modules that need more than Python, and what they ran on."""

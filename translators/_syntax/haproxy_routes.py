@@ -163,7 +163,7 @@ def _ruled(ingress: Ingress, name: str, parts: Sequence[Ruled], shared: Object) 
     unplaced = first.number is not None and first.place is None
     to = str(ingress.backends.named[first.to]) if isinstance(first.to, str) else f"{name} split"
     router = _router(node, name, match, to, [] if unplaced else points, tls, shared)
-    spans: Spans = {path: parts[0].span for path in router.spans}
+    spans: Spans = dict.fromkeys(router.spans, parts[0].span)
     return router._replace(spans=spans), None if draw is None else _resolved(draw, ingress)
 
 
