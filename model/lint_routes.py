@@ -72,9 +72,9 @@ def _compared(each: _Asked, before: list[_Asked]) -> Diagnostic | None:
         if other.route == each.route and each.canary is not None and other.canary is not None:
             continue  # canaries of one route: the first that holds wins, as it says
         same = _same_number(each.form, other.form)
-        if covers(other.form, each.form) and not (same and covers(each.form, other.form)):
+        if covers(other.form, each.form):
             return _never(each, other, tied=same)
-        if same and covers(each.form, other.form) and not covers(other.form, each.form) and _is_canary(other.form, each.form):
+        if same and covers(each.form, other.form) and _is_canary(other.form, each.form):
             return _never(other, each, tied=True)
         if same and tie is None and other.route != each.route and _meet(each.form, other.form):
             tie = _tie(each, other)

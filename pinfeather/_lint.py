@@ -16,7 +16,7 @@ from pinfeather._convert import options_for, read, recognised
 from pinfeather._files import FileError
 from pinfeather._ignores import ignored
 from pinfeather._plugins import every
-from pinfeather._repairs import Text, place_of, with_fix
+from pinfeather._repairs import Text, in_words_of, place_of, with_fix
 from pinfeather._sources import SUFFIXES, below, file
 from pinfeather.model.diagnostics import Code, Diagnostic, Report, Severity, Span, error, span_at
 from pinfeather.model.lint import lint as lint_document
@@ -144,7 +144,8 @@ class _Linter:
     def _judged(self, folder: _Folder) -> list[Diagnostic]:
         """Everything about the files of one folder, less what its configuration and its comments ignore."""
         judged = [each for finding in self._everything(folder) if (each := folder.config.judged(finding)) is not None]
-        return ignored(judged, {name: _lines(text) for name, text in folder.texts.items()})
+        once = {(each.code, each.message, each.span): each for each in reversed(judged)}  # one text may be read for two services
+        return ignored(reversed(once.values()), {name: _lines(text) for name, text in folder.texts.items()})
 
     def _everything(self, folder: _Folder) -> Iterator[Diagnostic]:
         groups: dict[str, list[File]] = {}
@@ -268,7 +269,8 @@ def _said(source: Source, parsed: Parsed, form: str, several: set[str]) -> Itera
     for finding in lint_document(parsed.document):
         if finding.path in told and finding.code in (Code.COOKIE_INSECURE, Code.COOKIE_SAME_SITE):
             continue  # SameSite=None without Secure was read, and says both
-        yield with_fix(finding.at(place_of(finding, text) or span_at(parsed.spans, finding.path)), text)
+        placed = finding.at(place_of(finding, text) or span_at(parsed.spans, finding.path))
+        yield with_fix(in_words_of(form, placed), text)
 
 
 def _bytes(one: File) -> bytes:

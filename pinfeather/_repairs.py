@@ -58,6 +58,23 @@ _ENTRY = re.compile(rf"""(?P<quote>["']?)(?P<base>[\w./@-]*?)(?P<key>{_KEY})(?P=
 _SEVERAL = re.compile(r"^(\s*(?:-\s+)*)")
 
 
+_CAMEL = {"http_only": "httpOnly", "same_site": "sameSite", "max_age": "maxAge", "health_check": "healthCheck"}
+_LABELLED = {
+    "`secure: true`": "`…sticky.cookie.secure=true`", "`http_only: true`": "`…sticky.cookie.httponly=true`",
+    "`same_site: lax`": "`…sticky.cookie.samesite=lax`", "`health_check: {path: /healthz}`": "`…loadbalancer.healthcheck.path=/healthz`",
+    "max_age: ": "…sticky.cookie.maxage=",
+}  # fmt: skip
+_WORDS = {"docker-labels": _LABELLED, "traefik-file": _CAMEL, "ingressroute": _CAMEL, "helm-values": _CAMEL}
+
+
+def in_words_of(form: str, finding: Diagnostic) -> Diagnostic:
+    """The finding with its remedy spelled as the format spells it."""
+    remedy = finding.instead
+    for ours, theirs in _WORDS.get(form, {}).items():
+        remedy = remedy.replace(ours, theirs)
+    return finding if remedy == finding.instead else finding._replace(instead=remedy)
+
+
 def place_of(finding: Diagnostic, text: Text) -> Span | None:
     """Where a finding about an attribute of a cookie is shown: at the attribute, and among labels at the cookie's name."""
     field = _ATTRIBUTES.get(finding.code)

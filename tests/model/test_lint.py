@@ -55,7 +55,7 @@ def kubernetes(service_name: str) -> Tree:
 
 
 HEADERS = {"cache": {"headers": {"response": {"Cache-Control": "public, max-age=60"}}}}
-PRIVATE = {"cache": {"headers": {"response": {"Cache-Control": "private, max-age=60"}}}}
+PRIVATE = {"cache": {"headers": {"response": {"Cache-Control": "private, s-maxage=60"}}}}
 AUTH = {"auth": {"basic_auth": {"users": ["u:$apr1$x$y"]}}}
 RETRY = {"again": {"retry": {"attempts": 3}}}
 UNWATCHED = service(sticky=cookie())
