@@ -14,6 +14,7 @@ from typing import NamedTuple
 import yaml
 
 TREES = ("networking.k8s.io/", "traefik.io/", "traefik.containo.us/")
+NAMED = ("Secret", "Service", "EndpointSlice")
 NAMED_PORT = 8080
 """The number behind a port that a route gives by name, where the file has no Service that says it."""
 Object = dict[str, object]
@@ -39,24 +40,25 @@ class Named(NamedTuple):
 def objects(path: Path) -> list[Object]:
     """Every object of an entry: documents of each file, Lists opened, and `default` where no namespace is given."""
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-    found: list[Object] = []
-    for file in files:
-        for document in yaml.safe_load_all(file.read_text("utf-8-sig")):
-            found += _opened(document)
-    return found
+    return [each for file in files for each in of_text(file.read_text("utf-8-sig"))]
 
 
-def _opened(document: object) -> Iterator[Object]:
+def of_text(text: str, namespace: str = "default") -> list[Object]:
+    """The same of one stream; `namespace`: where an object goes that says none."""
+    return [each for document in yaml.safe_load_all(text) for each in _opened(document, namespace)]
+
+
+def _opened(document: object, namespace: str) -> Iterator[Object]:
     if not isinstance(document, dict):
         return
     if document.get("kind") == "List":  # the server takes none within another
         for item in document["items"]:
-            yield from () if item.get("kind") == "List" else _opened(item)
+            yield from () if item.get("kind") == "List" else _opened(item, namespace)
         return
     if document.get("kind") == "IngressRoute" and "routes" not in document["spec"]:  # a patch for kustomize
         return
     metadata = document.setdefault("metadata", {})
-    metadata.setdefault("namespace", "default")
+    metadata.setdefault("namespace", namespace)
     for key in OWNED:
         metadata.pop(key, None)
     document.pop("status", None)
@@ -64,8 +66,8 @@ def _opened(document: object) -> Iterator[Object]:
 
 
 def routing(found: list[Object]) -> list[Object]:
-    """Those that Traefik looks at, and the Secrets and Services that they name."""
-    return [each for each in found if str(each.get("apiVersion")).startswith(TREES) or each.get("kind") in ("Secret", "Service")]
+    """Those that Traefik looks at, and what they name."""
+    return [each for each in found if str(each.get("apiVersion")).startswith(TREES) or each.get("kind") in NAMED]
 
 
 def named(found: list[Object]) -> list[Named]:
@@ -94,7 +96,8 @@ def _backends(tree: object, namespace: str) -> Iterator[Named]:
 
 def completed(found: list[Object]) -> list[Object]:
     """The routing objects, and for each Service that they name the Service itself and its endpoints."""
-    kept = [CLASS, *routing(found)]
+    kept = [CLASS, *(each for each in routing(found) if not _is_patch(each))]
+    patches = {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in found if _is_patch(each)}  # type: ignore[index]
     services = {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in kept if each["kind"] == "Service"}  # type: ignore[index]
     ports: dict[tuple[str, str], list[Object]] = {}
     for one in named(found):
@@ -103,11 +106,18 @@ def completed(found: list[Object]) -> list[Object]:
         known = ports.setdefault(key, held)
         if not any(one.port in (port["port"], port["name"]) for port in known):
             known.append({"name": f"p{one.port}" if isinstance(one.port, int) else one.port, "port": _number(one)})
+    served = {(each["metadata"]["namespace"], _service_of(each)) for each in kept if each["kind"] == "EndpointSlice"}  # type: ignore[index]
     for (namespace, name), held in ports.items():
+        if (namespace, name) in served or services.get((namespace, name), {}).get("spec", {}).get("type") == "ExternalName":  # type: ignore[attr-defined]
+            continue
         if (namespace, name) not in services:
-            kept.append(_service(namespace, name, held))
+            kept.append(_service(namespace, name, held, patches.get((namespace, name), {})))
         kept += [_slice(namespace, name, held), _endpoints(namespace, name, held)]
     return kept
+
+
+def _service_of(piece: Object) -> object:
+    return piece["metadata"]["labels"]["kubernetes.io/service-name"]  # type: ignore[index]
 
 
 def _ports(service: Object | None) -> list[Object]:
@@ -118,11 +128,16 @@ def _number(one: Named) -> int:
     return one.port if isinstance(one.port, int) else NAMED_PORT
 
 
-def _service(namespace: str, name: str, ports: list[Object]) -> Object:
+def _is_patch(each: Object) -> bool:
+    """Annotations for a Service that others own."""
+    return each["kind"] == "Service" and "spec" not in each
+
+
+def _service(namespace: str, name: str, ports: list[Object], patch: Object) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {**patch.get("metadata", {}), "name": name, "namespace": namespace},  # type: ignore[dict-item]
         "spec": {"type": "ClusterIP", "ports": [{**port, "protocol": "TCP"} for port in ports]},
     }
 

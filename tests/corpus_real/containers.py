@@ -18,11 +18,13 @@ ENVIRONMENT = {
     "DOMAIN": "example.com",
     "PHOTOS_HOST": "photos.example.com",
     "IMMICH_PORT": "3001",
+    "ENTRYPOINT": "",
+    "RESOLVER": "le",
+    "CERT_RESOLVER": "",
 }
 """What the shell has when compose is asked."""
 EXPOSED = 80
-"""The port that an image exposes."""
-PROJECT = "corpus"
+"""The port that an image exposes, where the file says nothing of ports."""
 _COMPOSE = "com.docker.compose"
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?P<kind>:?[-?])?(?P<word>[^}]*)\}|(?P<bare>[A-Za-z_]\w*))")
 
@@ -44,8 +46,9 @@ def expand(text: str) -> str:
     def value(found: re.Match[str]) -> str:
         if found["dollar"]:
             return "$"
-        known = ENVIRONMENT.get(found["name"] or found["bare"])
-        return known if known is not None else (found["word"] or "") if (found["kind"] or "").endswith("-") else ""
+        known, kind = ENVIRONMENT.get(found["name"] or found["bare"]), found["kind"] or ""
+        missing = not known if kind.startswith(":") else known is None
+        return found["word"] if missing and kind.endswith("-") else known or ""
 
     return _VARIABLE.sub(value, text)
 
@@ -64,14 +67,24 @@ def _text(value: object) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def of_compose(texts: list[str]) -> list[Container]:
+def of_compose(texts: list[str], project: str) -> list[Container]:
     """The containers of several files, later ones over earlier ones; labels of `deploy` stand for those of a Swarm service."""
+    project = yaml.safe_load(texts[0]).get("name", project)
     labels: dict[str, dict[str, str]] = {}
+    ports: dict[str, tuple[int, ...]] = {}
     for text in texts:
         for name, service in yaml.safe_load(text)["services"].items():
             held = {**_labels(service.get("labels")), **_labels((service.get("deploy") or {}).get("labels"))}
+            ports[name] = (*ports.get(name, ()), *_ports(service))
             labels.setdefault(name, {}).update({expand(key): expand(value) for key, value in held.items()})
-    return [Container(name, {**held, f"{_COMPOSE}.project": PROJECT, f"{_COMPOSE}.service": name}) for name, held in labels.items()]
+    own = {name: {**held, f"{_COMPOSE}.project": project, f"{_COMPOSE}.service": name} for name, held in labels.items()}
+    return [Container(name, held, exposed=tuple(sorted(ports[name])) or (EXPOSED,)) for name, held in own.items()]
+
+
+def _ports(service: Mapping[str, list[object]]) -> list[int]:
+    """The ports of the container that are written: below `expose`, and on the right below `ports`."""
+    written = [str(each).rpartition(":")[2] for each in (*service.get("expose", ()), *service.get("ports", ()))]
+    return [int(each.partition("/")[0]) for each in written if not each.endswith("/udp")]
 
 
 def of_inspect(text: str) -> list[Container]:
@@ -97,7 +110,11 @@ def containers(path: Path) -> list[Container]:
     if path.suffix in readers:
         found = readers[path.suffix](texts[0])
     else:
-        found = of_inspect(texts[0]) if texts[0].lstrip().startswith("[") else of_compose(texts)
+        found = (
+            of_inspect(texts[0])
+            if texts[0].lstrip().startswith("[")
+            else of_compose(texts, path.name if path.is_dir() else path.parent.name)
+        )
     for number, each in enumerate(found, 2):
         each.address = f"10.77.0.{number}"
         each.network = each.labels.get("traefik.docker.network", "default")

@@ -41,6 +41,12 @@ DEFAULTS: Mapping[str, Mapping[str, str]] = {
 ELSEWHERE = re.compile(r'"[^"@]+@(?P<where>[a-z]+)" does not exist|unknown plugin|no plugin definitions|plugin: |no such file or directory')
 """Why this instance disables a router that another, with that provider, plugin or file of passwords, would not."""
 
+FOREIGN = frozenset({"docker", "file", "internal"})
+"""Providers whose things a document of another names, and does not hold."""
+LENGTH = re.compile(r"(?P<minutes>\d+)m(?:(?P<seconds>\d+)s)?")
+CONFLICT = re.compile(r"^[\w-]+-conflicted-")
+"""How Traefik renames routers of one host with different TLS options."""
+
 
 class Side(NamedTuple):
     """HTTP or TCP: where each kind of thing is in the raw data, and how a rule is read."""
@@ -87,8 +93,10 @@ def _line(**parts: object) -> str:
 class OfDocument:
     """The routers of a document. `points`: the entry points that a router without any is on."""
 
-    def __init__(self, document: Document, points: Iterable[str], addresses: Addresses) -> None:
+    def __init__(self, document: Document, points: Iterable[str], addresses: Addresses, *, numbers: bool = True) -> None:
+        """`numbers`: whether priorities are compared as numbers."""
         self._document = document
+        self._numbers = numbers
         self._points = sorted(points)
         self._addresses = addresses
 
@@ -114,7 +122,7 @@ class OfDocument:
     def _router(self, route: Route | TcpRoute, parts: tuple[Match, ...], priority: object, service: object) -> str:
         return _line(
             rule=_rule(both(parts)),
-            priority=priority,
+            priority=priority if self._numbers else None,
             points=sorted(route.entry_points) or self._points,
             tls=_tls(route.tls),
             middlewares=[each for name in route.middlewares for each in self._middleware(name, tcp=isinstance(route, TcpRoute))],
@@ -208,12 +216,15 @@ def _middleware(tree: Plain) -> object:
 
 
 def _small(value: object) -> object:
+    """Texts as labels have them; a length of time in Traefik's way of writing."""
     if isinstance(value, dict):
         inner = {key.lower(): _small(each) for key, each in value.items()}
         return {key: each for key, each in inner.items() if each not in ("false", "", {}, "0")}
     if isinstance(value, list):
         return ",".join(str(_small(each)) for each in value)
     text = ",".join(part.strip() for part in str(value).split(","))
+    if (time := LENGTH.fullmatch(text)) is not None:
+        return f"{60 * int(time['minutes']) + int(time['seconds'] or 0)}s"
     return text.lower() if text in ("True", "False") else text
 
 
@@ -223,9 +234,24 @@ def _small(value: object) -> object:
 class OfTraefik:
     """The routers of one provider in `/api/rawdata`."""
 
-    def __init__(self, raw: Mapping[str, Json], provider: str, *, v2: bool = False) -> None:
-        """`v2`: the data are of Traefik 2, whose rules have another syntax, and which shows no priority that is not written."""
+    def __init__(
+        self,
+        raw: Mapping[str, Json],
+        provider: str,
+        *,
+        v2: bool = False,
+        within: str = "",
+        numbers: bool = True,
+        elsewhere: Iterable[str] = (),
+    ) -> None:
+        """`v2`: the data are of Traefik 2, whose rules have another syntax, and which shows no priority that is not written.
+
+        `within`: what the names of the routers begin with. `elsewhere`: what the file provider has beside what was written.
+        """
+        self._elsewhere = frozenset(elsewhere)
         self._raw = raw
+        self._within = within
+        self._numbers = numbers
         self._provider = provider
         self._v2 = v2
 
@@ -249,7 +275,7 @@ class OfTraefik:
 
     def _routers(self, side: Side) -> Iterator[tuple[str, dict[str, Json]]]:
         for name, router in self._section(side.routers).items():
-            if name.endswith(f"@{self._provider}") and "pinfeather-" not in name:
+            if CONFLICT.sub("", name).startswith(self._within) and name.endswith(f"@{self._provider}") and "pinfeather-" not in name:
                 yield name, router
 
     def _router(self, name: str, router: dict[str, Json], side: Side) -> str:
@@ -261,7 +287,7 @@ class OfTraefik:
         assert isinstance(points, list)
         return _line(
             rule=_rule(match),
-            priority=router.get("priority", len(rule)) if self._v2 else router["priority"],
+            priority=None if not self._numbers else router.get("priority", len(rule)) if self._v2 else router["priority"],
             points=sorted(map(str, points)),
             tls=self._tls(router),
             middlewares=[each for reference in middlewares for each in self._middleware(str(reference), own, side)],
@@ -277,12 +303,19 @@ class OfTraefik:
 
     def _found(self, reference: str, own: str, key: str) -> dict[str, Json] | None:
         whole = reference if "@" in reference else f"{reference}@{own}"
-        return None if whole.endswith("@internal") else self._section(key).get(whole)
+        name, _, provider = whole.partition("@")
+        foreign = provider in FOREIGN and (provider != self._provider or name in self._elsewhere)
+        return None if foreign else self._section(key).get(whole)
+
+    def _named(self, reference: str) -> object:
+        """What stands where a reference leads out of what was read."""
+        name = reference.partition("@")[0]
+        return {"elsewhere": f"{name}@file" if name in self._elsewhere else reference.removesuffix(f"@{self._provider}")}
 
     def _middleware(self, reference: str, own: str, side: Side) -> Iterator[object]:
         found = self._found(reference, own, side.middlewares)
         if found is None:
-            yield {"elsewhere": reference.removesuffix(f"@{self._provider}")}
+            yield self._named(reference)
             return
         tree = {key: value for key, value in found.items() if key not in ("status", "error", "usedBy")}
         chain = tree.get("chain")
@@ -297,7 +330,7 @@ class OfTraefik:
     def _service(self, reference: str, own: str, side: Side) -> object:
         found = self._found(reference, own, side.services)
         if found is None:
-            return {"elsewhere": reference.removesuffix(f"@{self._provider}")}
+            return self._named(reference)
         weighted, balancer = found.get("weighted"), found.get("loadBalancer")
         if isinstance(weighted, dict):
             children = [[self._service(str(each["name"]), own, side), each.get("weight", 0)] for each in weighted["services"]]  # type: ignore[union-attr, index, call-overload]

