@@ -12,13 +12,18 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple, get_args
+from hashlib import sha256
+from typing import NamedTuple, TypeVar, get_args
 
 from pinfeather.model.build import build
 from pinfeather.model.diagnostics import Code, Diagnostic, Path, info, nearest, warning
 from pinfeather.model.document import Document
 from pinfeather.model.features import walk
+from pinfeather.model.metadata import Metadata
 from pinfeather.model.noun import Noun, Template, Tree
+from pinfeather.model.rename import rename
+
+N = TypeVar("N", bound=Noun)
 
 HELM = re.compile(
     r"""\{\{(?:-(?=[ \t\r\n]))?(?P<inner>(?:"(?:\\.|[^"\\\n])*"|`[^`]*`|'(?:\\.|[^'\\\n])*'|(?!\}\}|\{\{)[^"`'])*?)"""
@@ -88,10 +93,52 @@ def bind(document: Document, values: Mapping[str, str]) -> tuple[Document | None
             changed[path] = keys
             _set(tree, path, _plain(filled, number) if whole else {"template": filled})
     bound, found = build({"pinfeather": document.pinfeather, **tree}) if changed else (document, ())
+    bound = None if bound is None else _called(document, bound)
     said = tuple(_explained(finding, changed, given) for finding in found)
     left = expressions(document if bound is None else bound)
     known = [each.key for each in expressions(document)]
     return bound, (*said, *_unused(given, used, known), *(() if bound is None else map(_left, left)))
+
+
+def _called(before: Document, after: Document) -> Document:
+    """What was called after the template of an object's name is called as the object, now that this is known.
+
+    Such a name ends in eight hex digits of the template's hash (`object_name` in translators/_syntax/kube.py).
+    """
+    names: dict[str, dict[str, str]] = {}
+    for section in ("routes", "services", "middlewares", "tcp_routes", "tcp_services", "tcp_middlewares"):
+        old, new = dict(_metadata(before, section)), dict(_metadata(after, section))
+        for name, metadata in old.items():
+            template, text = metadata.object, new[name].object
+            if not isinstance(template, Template) or isinstance(text, Template) or not text or text in new:
+                continue
+            digest = sha256(template.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            if name.endswith(f"-{digest}") and text not in names.get(section, {}).values():
+                names.setdefault(section, {})[name] = text
+    renamed = rename(after, names)
+    return _without_objects(renamed, {section: set(each.values()) for section, each in names.items()}) if names else after
+
+
+def _metadata(document: Document, section: str) -> Iterator[tuple[str, Metadata]]:
+    """Every name of a section, and what is stuck to it."""
+    nouns = getattr(document, section)
+    for name, noun in nouns.items() if isinstance(nouns, dict) else ((route.name, route) for route in nouns):
+        yield name, getattr(noun, "metadata", None) or Metadata()
+
+
+def _without_objects(document: Document, names: Mapping[str, set[str]]) -> Document:
+    def plain(noun: N) -> N:
+        metadata = getattr(noun, "metadata", Metadata()).model_copy(update={"object": None})
+        return noun.model_copy(update={"metadata": None if metadata == Metadata() else metadata})
+
+    update: dict[str, object] = {}
+    for section, called in names.items():
+        nouns = getattr(document, section)
+        if isinstance(nouns, dict):
+            update[section] = {name: plain(noun) if name in called else noun for name, noun in nouns.items()}
+        else:
+            update[section] = tuple(plain(route) if route.name in called else route for route in nouns)
+    return document.model_copy(update=update)
 
 
 def key_of(expression: str) -> str:

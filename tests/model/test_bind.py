@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from pinfeather.model.bind import HELM, Expression, bind, binding, expressions, 
 from pinfeather.model.build import build
 from pinfeather.model.diagnostics import Severity, dotted
 from pinfeather.model.document import Document
+from pinfeather.model.metadata import Metadata
 from pinfeather.model.noun import Template, Tree
 
 
@@ -140,6 +142,24 @@ def test_the_expressions_and_where_they_stand() -> None:
     )
     assert [each.flag for each in found] == ["--bind 'include \"app.name\" .=VALUE'", "--bind .Release.Namespace=VALUE"]
     assert expressions(document("${X:-a b}"))[0].flag == "--bind 'X=a b'"
+
+
+def test_what_is_called_after_a_template_is_called_as_the_object_then() -> None:
+    name = "release-name-door-" + sha256(b"{{ .Release.Name }}-door").hexdigest()[:8]
+    metadata: Tree = {"object": {"template": "{{ .Release.Name }}-door"}, "labels": {"a": "b"}}
+    kept: Tree = {"strip_prefix": {"prefixes": ["/a"]}, "metadata": {"object": {"template": "{{ .Release.Name }}-door"}}}
+    tree = document("a", middlewares={name: {"compress": {}, "metadata": metadata}, "mine": kept}).model_dump(
+        mode="json", exclude_defaults=True
+    )
+    tree["routes"][0]["middlewares"] = [name, "mine"]
+    before, _ = build({"pinfeather": "v1", **tree})
+    assert before is not None
+    after, _ = bind(before, {".Release.Name": "shop", **NAMESPACE})
+    assert after is not None
+    assert after.routes[0].middlewares == ("shop-door", "mine")
+    assert list(after.middlewares) == ["shop-door", "mine"]
+    assert after.middlewares["shop-door"].metadata == Metadata(labels={"a": "b"})
+    assert after.middlewares["mine"].metadata == Metadata(object="shop-door")
 
 
 def test_trees_are_no_templates() -> None:

@@ -23,7 +23,7 @@ _CONTROL = re.compile(r"(?P<word>if|else|end|range|with|define|block|template|br
 _LINES = re.compile(r"\b(?:n?indent|toYaml)\b")
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`')
 _BARE = re.compile(r"\{\{(?!-)[^\r\n]*(?<!-)\}\}")
-_ITEM = re.compile(r"[ \t]*(?:-[ \t]+)*")
+_ENDS = ("", "\n", "\r")
 _PAGES = tuple(page for page in range(0xF0, 0x10F) if page != 0xFF)
 """Blocks of 4,096 private characters: words are made of one that a text does not use."""
 _DIGITS = 4000
@@ -92,7 +92,7 @@ def words_of(text: str) -> Words | Unread:
             return Unread(start, "an action that does not end, or that holds another one", 'write `{{ "{{" }}` for plain braces')
         at = found.end()
         if comment is not None:
-            if not _alone(text, start, at):
+            if _before(text, start) not in _ENDS or _after(text, at) not in _ENDS:
                 return Unread(start, "a comment beside other text", "give it a line of its own")
             pieces.append(re.sub(r"[^\r\n]", " ", comment[0]))
             continue
@@ -120,23 +120,26 @@ def _problem(text: str, match: re.Match[str]) -> Unread | None:
         return Unread(start, f"{shown} is empty, or goes over several lines", "write it in one line")
     if "\\" in inner:
         return Unread(start, f"{shown}: Helm refuses a backslash outside of a text", "put the value in single quotes, not in double ones")
-    line = text.rfind("\n", 0, start) + 1
-    if _LINES.search(inner) or _alone(text, start, end):
+    before, after = _before(text, start), _after(text, end)
+    if _LINES.search(inner) or (before in _ENDS and after in _ENDS):
         return Unread(start, f"{shown} writes lines of its own", "render the chart first: `helm template`")
-    before = text[line:start]
-    bare = before.rstrip(" \t").endswith(":") or _ITEM.fullmatch(before) is not None
-    joins = re.match(r"[ \t]*[\r\n]", text[end:]) is not None
-    if (action.startswith("{{- ") and bare and before) or (action.endswith(" -}}") and joins):
+    takes_before = action.startswith("{{- ") and (before in _ENDS or before in ":-")
+    if takes_before or (action.endswith(" -}}") and after in _ENDS):
         return Unread(start, f"{shown}: its trim mark takes away a blank or a line end that YAML needs", "leave the trim mark out")
     return None
 
 
-def _alone(text: str, start: int, end: int) -> bool:
-    """Whether something has its line, or lines, to itself."""
-    line = text.rfind("\n", 0, start) + 1
-    until = re.compile(r"[^\r\n]*").match(text, end)
-    assert until is not None
-    return not text[line:start].strip() and not until[0].strip()
+def _before(text: str, start: int) -> str:
+    """The character before the blanks before a place; the empty text where there is none."""
+    while start > 0 and text[start - 1] in " \t":
+        start -= 1
+    return text[start - 1 : start]
+
+
+def _after(text: str, end: int) -> str:
+    while end < len(text) and text[end] in " \t":
+        end += 1
+    return text[end : end + 1]
 
 
 def printed(action: str) -> str | None:
