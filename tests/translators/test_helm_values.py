@@ -17,7 +17,7 @@ from pinfeather.model.normal import normal
 from pinfeather.model.noun import Template, Tree
 from pinfeather.testing import strategies
 from pinfeather.translators import builtin, helm_values
-from pinfeather.translators.contract import File, Parsed, Source
+from pinfeather.translators.contract import File, Parsed, Source, TextFile
 from pinfeather.translators.helm_values import HelmValues
 
 ROUTE = """\
@@ -232,8 +232,9 @@ def written(found: Document, **options: object) -> str:
     result = write(found, helm_values.TRANSLATOR, HelmValues.model_validate(options))
     assert not result.report.errors, result.report.errors
     (artifact,) = result.artifacts
-    assert artifact[0] == "values.yaml"
-    return str(artifact[1])
+    assert isinstance(artifact, TextFile)
+    assert artifact.name == "values.yaml"
+    return artifact.text
 
 
 @pytest.mark.parametrize("shape", ["list", "map"])
