@@ -1,15 +1,12 @@
-"""The fix of the middleware that does not exist: its `sticky` goes to the services behind the routers that name it.
+"""The fix of the middleware that does not exist, in Traefik's files: its `sticky` goes to the services behind the routers that name it.
 
-Of Traefik's files and of compose files in YAML, in block and flow style. Containers whose routers and services are alike but for
-their names get one name: Traefik then makes one router and one service of them, with a server a container, which is what the
-author of two sticky replicas means. What cannot be told for sure gets no edit.
+YAML, in block and flow style; what cannot be told for sure gets no edit. For labels their reader has the fix.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from pinfeather.model.diagnostics import Diagnostic, Edit, Path, Span
 from pinfeather.translators._syntax import yaml
@@ -17,9 +14,6 @@ from pinfeather.translators._syntax.repair import on_one_line
 from pinfeather.translators._syntax.tree import Reading, Tree
 
 TITLE = "move the stickiness into the service"
-_PART = re.compile(
-    r"traefik\.http\.(?P<section>routers|services|middlewares)\.(?P<name>[^.\s=:\"']+)(?:\.(?P<rest>[^\s=:\"']+))?", re.IGNORECASE
-)
 
 
 def sticky_moved(finding: Diagnostic, lines: Mapping[str, list[str]]) -> tuple[Edit, ...]:
@@ -29,198 +23,9 @@ def sticky_moved(finding: Diagnostic, lines: Mapping[str, list[str]]) -> tuple[E
     if span is None or held is None or span.file.endswith(".toml"):
         return ()
     reading = yaml.read("".join(held), span.file, yaml.GO_YAML_V3)[0]
-    if reading.broken or not isinstance(reading.value, dict):
+    if reading.broken or not isinstance(reading.value, dict) or not isinstance(reading.value.get("http"), dict):
         return ()
-    if isinstance(reading.value.get("http"), dict):
-        return _in_file(reading, held, span)
-    return _in_compose(reading, held, span)
-
-
-# Labels ----------------------------------------------------------------------------------------------------------------
-
-
-class _Label(NamedTuple):
-    """One label of Traefik's routing, where its scalar or entry stands."""
-
-    section: str
-    name: str
-    rest: str
-    value: str
-    span: Span
-    container: str
-
-
-def _in_compose(reading: Reading, lines: list[str], at: Span) -> tuple[Edit, ...]:
-    containers = _containers(reading)
-    every = [label for labels in containers.values() for label in labels]
-    name = next((label.name for label in every if label.span.line == at.line and _is_sticky(label)), None)
-    if name is None:
-        return ()
-    plans = [
-        _plan(labels, name) for labels in containers.values() if any(_is_sticky(label, name) or _uses(label, name) for label in labels)
-    ]
-    if not plans or any(plan is None for plan in plans):
-        return ()
-    edits: list[Edit] = []
-    first = plans[0]
-    for plan in plans:
-        assert plan is not None
-        assert first is not None
-        target = first if plan.alike == first.alike and plan.container != first.container else plan
-        for label in plan.labels:
-            made = _relabelled(label, plan, target, name, lines)
-            if made is None:
-                return ()
-            edits += made
-    return tuple(edits)
-
-
-class _Plan(NamedTuple):
-    """One container: its router, its service, and what must be the same where two are made one."""
-
-    container: str
-    router: str
-    service: str
-    labels: tuple[_Label, ...]
-    alike: tuple[tuple[str, str, str], ...]
-
-
-def _is_sticky(label: _Label, name: str | None = None) -> bool:
-    return label.section == "middlewares" and (label.rest + ".").startswith("sticky.") and name in (None, label.name)
-
-
-def _uses(label: _Label, name: str) -> bool:
-    return label.section == "routers" and label.rest == "middlewares" and name in _listed(label.value)
-
-
-def _listed(value: str) -> list[str]:
-    return [part.strip().removesuffix("@docker") for part in value.split(",")]
-
-
-def _plan(labels: Sequence[_Label], name: str) -> _Plan | None:
-    """What is to be done with one container; None where it is not clear."""
-    routers = {label.name for label in labels if label.section == "routers"}
-    users = {label.name for label in labels if _uses(label, name)}
-    services = {label.name for label in labels if label.section == "services"}
-    if len(users) != 1 or not any(_is_sticky(label, name) for label in labels):
-        return None
-    (router,) = users
-    named = next(
-        (
-            label.value.removesuffix("@docker")
-            for label in labels
-            if (label.section, label.name, label.rest) == ("routers", router, "service")
-        ),
-        None,
-    )
-    if named is None and len(services) > 1:
-        return None
-    service = named or next(iter(services), router)
-    if "@" in service or any(
-        label.section == "services" and label.name == service and label.rest.startswith("loadbalancer.sticky") for label in labels
-    ):
-        return None
-    alike = sorted(
-        (label.section, label.rest, "" if label.rest in ("service", "middlewares") else label.value)
-        for label in labels
-        if label.name in (router, service, name) or label.section == "middlewares"
-    )
-    lonely = len(routers) == 1 and len(services) <= 1
-    return _Plan(labels[0].container, router, service, tuple(labels), tuple(alike) if lonely else ((labels[0].container, "", ""),))
-
-
-def _relabelled(label: _Label, plan: _Plan, target: _Plan, name: str, lines: list[str]) -> tuple[Edit, ...] | None:
-    """The edits of one label; None where they cannot be made."""
-    if _is_sticky(label, name):
-        return _renamed(label, f"traefik.http.services.{target.service}.loadbalancer.{label.rest}", None, lines)
-    if _uses(label, name):
-        left = [part.strip() for part in label.value.split(",") if part.strip().removesuffix("@docker") != name]
-        if not left:
-            return _deleted(label.span, lines)
-        return _renamed(label, _key(label, target.router), ",".join(left), lines)
-    if label.section == "routers" and label.name == plan.router:
-        value = target.service if label.rest == "service" else None
-        return _renamed(label, _key(label, target.router), value if value != label.value else None, lines)
-    if label.section == "services" and label.name == plan.service:
-        return _renamed(label, _key(label, target.service), None, lines)
-    return ()
-
-
-def _key(label: _Label, name: str) -> str:
-    return f"traefik.http.{label.section}.{name}" + (f".{label.rest}" if label.rest else "")
-
-
-def _renamed(label: _Label, key: str, value: str | None, lines: list[str]) -> tuple[Edit, ...] | None:
-    """Another key, and perhaps another value, within the scalar or the entry as it is written."""
-    written = on_one_line(lines, label.span)
-    found = _PART.search(written) if written is not None else None
-    if written is None or found is None:
-        return None
-    text = written[: found.start()] + key + written[found.end() :]
-    if value is not None:
-        begin = found.start() + len(key)
-        if text[begin:].count(label.value) != 1:
-            return None
-        text = text[:begin] + text[begin:].replace(label.value, value)
-    return () if text == written else (Edit(label.span, text, written),)
-
-
-def _containers(reading: Reading) -> dict[str, list[_Label]]:
-    tree = reading.value
-    services = tree.get("services") if isinstance(tree, dict) else None
-    found: dict[str, list[_Label]] = {}
-    for container, service in services.items() if isinstance(services, dict) else ():
-        labels = service.get("labels") if isinstance(service, dict) else None
-        pairs: list[tuple[str, str, Span | None]] = []
-        at = ("services", container, "labels")
-        if isinstance(labels, list):
-            texts = [(index, item) for index, item in enumerate(labels) if isinstance(item, str)]
-            pairs = [(*_cut(item), reading.spans.get((*at, index))) for index, item in texts]
-        elif isinstance(labels, dict):
-            pairs = [(key, _text(value), _entry(reading, (*at, key))) for key, value in labels.items()]
-        for key, value, span in pairs:
-            part = _PART.fullmatch(key)
-            if part is not None and span is not None:
-                rest = (part["rest"] or "").lower()
-                found.setdefault(container, []).append(_Label(part["section"].lower(), part["name"], rest, value, span, container))
-    return found
-
-
-def _cut(item: str) -> tuple[str, str]:
-    key, _, value = item.partition("=")
-    return key, value
-
-
-def _text(value: Tree) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
-
-
-def _entry(reading: Reading, path: Path) -> Span | None:
-    key, value = reading.key_spans.get(path), reading.spans.get(path)
-    return None if key is None or value is None else key._replace(end_line=value.end_line, end_column=value.end_column)
-
-
-def _deleted(span: Span, lines: list[str]) -> tuple[Edit, ...] | None:
-    """Takes an item of a list or an entry of a mapping out: its line, or in flow style itself with one comma."""
-    written = on_one_line(lines, span)
-    if written is None:
-        return None
-    line = lines[span.line - 1]
-    before, after = line[: span.column - 1], line[span.end_column - 1 :].rstrip("\r\n")
-    if re.fullmatch(r"\s*(?:-\s+)?", before) and re.fullmatch(r"\s*(?:#.*)?", after):
-        if re.fullmatch(r"\s*-\s+.*-\s+", before) or not line.endswith(("\n", "\r")):
-            return None
-        return (Edit(Span(span.file, span.line, 1, span.line + 1, 1), "", line),)
-    behind, ahead = re.match(r"\s*,\s*", after), re.search(r"\s*,\s*$", before)
-    if behind is not None:
-        end = span.end_column + behind.end()
-        return (Edit(span._replace(end_column=end), "", line[span.column - 1 : end - 1]),)
-    if ahead is not None:
-        return (Edit(span._replace(column=ahead.start() + 1), "", line[ahead.start() : span.end_column - 1]),)
-    return (Edit(span, "", written),) if before.rstrip().endswith(("[", "{")) and after.lstrip().startswith(("]", "}")) else None
-
-
-# Files -----------------------------------------------------------------------------------------------------------------
+    return _in_file(reading, held, span)
 
 
 def _in_file(reading: Reading, lines: list[str], at: Span) -> tuple[Edit, ...]:
@@ -294,3 +99,23 @@ def _pinned(name: str, service: Tree, path: Path, reading: Reading, lines: list[
     indent = " " * (value.column - 1)
     text = "".join(indent + line[old:].rstrip("\r\n") + "\n" if line.strip() else "\n" for line in region)
     return (Edit(Span(key.file, key.line + 1, 1, key.line + 1, 1), text),)
+
+
+def _deleted(span: Span, lines: list[str]) -> tuple[Edit, ...] | None:
+    """Takes an item of a list or an entry of a mapping out: its line, or in flow style itself with one comma."""
+    written = on_one_line(lines, span)
+    if written is None:
+        return None
+    line = lines[span.line - 1]
+    before, after = line[: span.column - 1], line[span.end_column - 1 :].rstrip("\r\n")
+    if re.fullmatch(r"\s*(?:-\s+)?", before) and re.fullmatch(r"\s*(?:#.*)?", after):
+        if re.fullmatch(r"\s*-\s+.*-\s+", before) or not line.endswith(("\n", "\r")):
+            return None
+        return (Edit(Span(span.file, span.line, 1, span.line + 1, 1), "", line),)
+    behind, ahead = re.match(r"\s*,\s*", after), re.search(r"\s*,\s*$", before)
+    if behind is not None:
+        end = span.end_column + behind.end()
+        return (Edit(span._replace(end_column=end), "", line[span.column - 1 : end - 1]),)
+    if ahead is not None:
+        return (Edit(span._replace(column=ahead.start() + 1), "", line[ahead.start() : span.end_column - 1]),)
+    return (Edit(span, "", written),) if before.rstrip().endswith(("[", "{")) and after.lstrip().startswith(("]", "}")) else None

@@ -108,19 +108,23 @@ def _attribute(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
 def _everywhere(span: Span, text: Text, make: Callable[[list[str], Span], tuple[Edit, ...]]) -> tuple[Edit, ...]:
     """The same edits for every container that says the label: where they differ, Traefik drops the service."""
     lines = text.lines.get(span.file, [])
-    label = _LABEL.fullmatch(on_one_line(lines, span) or "") if text.format == LABELS else None
+    written = on_one_line(lines, span) if text.format == LABELS else None
+    if written is None:
+        return make(lines, span)
+    label = _LABEL.fullmatch(written) or _ENTRY.search(lines[span.line - 1][: span.column - 1])
     if label is None:
         return make(lines, span)
-    said = re.compile(
-        rf"""(["']?){re.escape(label["base"] + label["key"])}(?:=[^\s"',\]}}]*|\1\s*:\s+["']?[^\s"',\]}}]*)(?:["'])?""", re.IGNORECASE
-    )
-    places = [
-        (held, Span(file, number, found.start() + 1, number, found.end() + 1))
-        for file, held in text.lines.items()
-        for number, line in enumerate(held, 1)
-        if (found := said.search(line.rstrip("\r\n"))) is not None and "#" not in line[: found.start()]
-    ]
-    made = [make(held, place) for held, place in places]
+    key, value = re.escape(label["base"] + label["key"]), r"""(?:"[^"]*"|'[^']*'|[^\s"',\]}]+)"""
+    item = rf"""(?P<item>["']?{key}=[^\s"',\]}}]*["']?)"""
+    entry = rf"""(["']?){key}\2\s*:\s+(?P<value>{value})"""
+    said = re.compile(rf"(?<![\w.]){item}|(?<![\w.]){entry}", re.IGNORECASE)
+    made = []
+    for file, held in text.lines.items():
+        for number, line in enumerate(held, 1):
+            found = said.search(line.rstrip("\r\n"))
+            if found is not None and "#" not in line[: found.start()]:
+                begin, end = found.span("item" if found["item"] else "value")
+                made.append(make(held, Span(file, number, begin + 1, number, end + 1)))
     return tuple(edit for edits in made for edit in edits) if all(made) else ()
 
 

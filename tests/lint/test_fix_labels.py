@@ -56,7 +56,7 @@ STYLES = {
     ),
     "map": (
         f"labels:\n  {KEY}.name: srv\n  {KEY}.httpOnly: false # no\n", f"{KEY}.name: srv", f"{KEY}.httpOnly: false",
-        f'labels:\n  {KEY}.name: srv\n  {KEY}.secure: "true"\n  {KEY}.samesite: "lax"\n  {KEY}.httpOnly: "true" # no\n',
+        f'labels:\n  {KEY}.name: srv\n  {KEY}.secure: "true"\n  {KEY}.samesite: "lax"\n  {KEY}.httpOnly: true # no\n',
     ),
     "map of quoted keys": (
         f'labels:\n  "{KEY}.name": "srv"\n  "{KEY}.httponly": "false"\n', f'"{KEY}.name": "srv"', f'"{KEY}.httponly": "false"',

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pinfeather._fixes import apply
-from pinfeather._repair_sticky import sticky_moved
-from pinfeather.model.diagnostics import Code, Diagnostic, Fix, Severity, Span
-from pinfeather.translators._syntax.repair import lines_of
 from tests.lint.conftest import Lint, Put
 
 FILE = """\
@@ -179,22 +176,6 @@ services:
 """
 
 
-def repaired(text: str) -> str:
-    """The text after the fixes of a finding at each label of the kind."""
-    lines = {"c.yml": lines_of(text)}
-    found = [
-        Diagnostic(Code.STICKY_MIDDLEWARE, Severity.ERROR, str(number), span=Span("c.yml", number, 1, number, 2))
-        for number, line in enumerate(lines["c.yml"], 1)
-        if ".sticky." in line and "middlewares." in line
-    ]
-    fixes = [each._replace(fixes=(Fix("move it", sticky_moved(each, lines)),)) for each in found]
-    return apply({"c.yml": text}, fixes).texts.get("c.yml", text)
-
-
-def test_two_containers_become_one_router_and_one_service() -> None:
-    assert repaired(COMPOSE) == FIXED_COMPOSE
-
-
 def as_map(text: str) -> str:
     out = []
     for line in text.splitlines():
@@ -217,48 +198,27 @@ def as_flow(text: str) -> str:
     return "\n".join(out) + "\n"
 
 
-@pytest.mark.parametrize("style", [as_map, as_flow])
-def test_labels_of_another_style(style: object) -> None:
-    assert callable(style)
-    assert repaired(style(COMPOSE)) == style(FIXED_COMPOSE)
+def as_list(text: str) -> str:
+    return text
 
 
-def test_containers_that_differ_keep_their_names() -> None:
-    other = COMPOSE.replace("whoami-replica.rule=Host(`whoami.localhost`)", "whoami-replica.rule=Host(`other.localhost`)")
-    text = repaired(other)
-    assert "traefik.http.services.whoami-replica.loadbalancer.sticky.cookie.name=my_app_session" in text
-    assert "traefik.http.routers.whoami-replica.rule=Host(`other.localhost`)" in text
-    assert "middlewares" not in text
-
-
-def test_the_other_middlewares_of_a_router_stay() -> None:
-    text = repaired(COMPOSE.replace("middlewares=sticky-sessions", "middlewares=auth,sticky-sessions@docker"))
-    assert text.count('.middlewares=auth"') == 2
-    assert ".sticky.cookie.name=my_app_session" in text
-
-
-UNCLEAR = {
-    "two services and none named": COMPOSE.replace(
-        '      - "traefik.http.routers.whoami.service=whoami"\n', '      - "traefik.http.services.b.loadbalancer.server.port=81"\n'
-    ),
-    "a service of another provider": COMPOSE.replace("whoami.service=whoami", "whoami.service=whoami@file"),
-    "a router of another container": COMPOSE.replace(
-        '      - "traefik.http.routers.whoami.middlewares=sticky-sessions" # Apply sticky session middleware\n', ""
-    ),
-    "a service that pins already": COMPOSE.replace("traefik.enable=true", "traefik.http.services.whoami.loadbalancer.sticky.cookie=true"),
-}
-
-
-@pytest.mark.parametrize("case", UNCLEAR)
-def test_labels_of_which_the_meaning_is_not_clear_are_left(case: str) -> None:
-    assert repaired(UNCLEAR[case]) == UNCLEAR[case]
-
-
-def test_a_router_without_a_named_service_gets_the_one_there_is() -> None:
-    text = repaired(
-        COMPOSE.replace('      - "traefik.http.routers.whoami.service=whoami"\n', "").replace(
-            '      - "traefik.http.routers.whoami-replica.service=whoami-replica"\n', ""
-        )
+def sound(text: str) -> str:
+    """The same with the attributes that `--fix` writes too."""
+    return text.replace(
+        '      - "traefik.http.services.whoami.loadbalancer.sticky.cookie.httponly',
+        '      - "traefik.http.services.whoami.loadbalancer.sticky.cookie.secure=true"\n'
+        '      - "traefik.http.services.whoami.loadbalancer.sticky.cookie.samesite=lax"\n'
+        '      - "traefik.http.services.whoami.loadbalancer.sticky.cookie.httponly',
     )
-    assert text.count("traefik.http.services.whoami.loadbalancer.sticky.cookie.name") == 2
-    assert "replica." not in text
+
+
+@pytest.mark.parametrize("style", [as_list, as_map, as_flow])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_two_containers_become_one_router_and_one_service(style: Callable[[str], str], ends: str, lint: Lint, put: Put, here: Path) -> None:
+    put({"compose.yml": style(COMPOSE).replace("\n", ends).encode()})
+    code, _, errors = lint("--fix")
+    assert (here / "compose.yml").read_bytes().decode() == style(sound(FIXED_COMPOSE)).replace("\n", ends), errors
+    assert [line.split(" ")[2] for line in errors.splitlines() if ": warning " in line and not line.startswith("fixed")] == [
+        "lint.no-health-check:"
+    ]
+    assert code == 1
