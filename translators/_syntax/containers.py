@@ -277,8 +277,8 @@ def container_ports(text: str) -> Iterator[int]:
 
 # Which kind of file ----------------------------------------------------------------------------------------------------
 
-_FILE_ROOT = re.compile(r"""^\{?[ \t]*["']?(?:http|tcp|tls|udp)["']?[ \t]*:""", re.IGNORECASE | re.MULTILINE)
-_COMPOSE_ROOT = re.compile(r"""^\{?[ \t]*["']?services["']?[ \t]*:""", re.MULTILINE)
+_FILE_ROOT = re.compile(r"""^(?:\{\s*)?["']?(?:http|tcp|tls|udp)["']?[ \t]*:""", re.IGNORECASE | re.MULTILINE)
+_COMPOSE_ROOT = re.compile(r"""^(?:\{\s*)?["']?services["']?[ \t]*:""", re.MULTILINE)
 _FIRST_LABEL = re.compile(r"[A-Za-z][\w-]*(?:\.[^\s=.]+)+=")
 
 

@@ -9,7 +9,7 @@ are alike, else none.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -349,7 +349,7 @@ class _Reading:
             said = f"the router {name!r} has no rule: Traefik makes one of the container's name, which is not known here"
             self._say(error(Code.RULE, said, span=span, instead="write the rule, or say --project"))
             return None
-        rule = run_default_rule(self.instance.default_rule, title, self.container.name or title, self.labels)
+        rule = run_default_rule(self.instance.default_rule, title, self.container.name or title, self.container.labels)
         if rule is None:
             said = f"the default rule {self.instance.default_rule!r} is a template that is not run here: the router {name!r} is left out"
             self._say(error(Code.RULE, said, span=span, instead="write the rule as a label"))
@@ -369,7 +369,7 @@ _ACTIONS = re.compile(r"\{\{-?\s*(?P<body>[^{}]*?)\s*-?\}\}")
 _INDEX = re.compile(r'index\s+\.Labels\s+["`]([^"`]+)["`]')
 
 
-def run_default_rule(template: str, title: str, name: str, labels: list[Label]) -> str | None:
+def run_default_rule(template: str, title: str, name: str, labels: Iterable[Label]) -> str | None:
     """What Traefik's template for rules makes; None for one with more in it than names and labels."""
     known = {
         "normalize .Name": title, ".Name": title, "trimPrefix `/` .Name": title, "normalize .ContainerName": title,

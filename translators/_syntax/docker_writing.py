@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from pinfeather.model.document import Document
 from pinfeather.model.noun import Noun, Template
 from pinfeather.model.services import LoadBalancer, TcpLoadBalancer
 from pinfeather.translators._syntax.docker_config import NONE_ROUTER, NONE_RULE
-from pinfeather.translators._syntax.docker_layout import Layout, Side, layout
+from pinfeather.translators._syntax.docker_layout import Side, layout
 from pinfeather.translators._syntax.labels import lowered, pairs
 from pinfeather.translators._syntax.traefik_routing import Rules
 from pinfeather.translators._syntax.traefik_schema import ROOT
@@ -45,8 +45,7 @@ def written(document: Document, version: tuple[int, int], provider: str) -> Writ
     if "tls" in tree:
         beside["tls"] = tree["tls"]
     labels: dict[str, tuple[tuple[str, str], ...]] = {}
-    for container in _order(document, placed):
-        said = containers[container]
+    for container, said in sorted(containers.items()):
         http = said.get("http")
         if isinstance(http, dict) and "services" in http and "routers" not in http:
             http["routers"] = {NONE_ROUTER: {"rule": NONE_RULE, "service": "noop@internal"}}
@@ -56,17 +55,14 @@ def written(document: Document, version: tuple[int, int], provider: str) -> Writ
     return Written(labels, beside)
 
 
-def _order(document: Document, placed: Layout) -> Iterable[str]:
-    found: dict[str, None] = {}
-    for services, side in ((document.services, placed.http), (document.tcp_services, placed.tcp)):
-        for name in services:
-            found.update(dict.fromkeys(side.services.get(name, ())))
-    return found
-
-
 def _in_order(side: Tree) -> Tree:
+    """As it will be after it was read: routers by priority, everything else by name."""
     assert isinstance(side, dict)
-    return {section: side[section] for section in ("routers", "services", "middlewares") if section in side}
+    made: Branch = {}
+    for section in ("routers", "services", "middlewares"):
+        if isinstance(held := side.get(section), dict):
+            made[section] = held if section == "routers" else dict(sorted(held.items()))
+    return made
 
 
 def _escaped(text: str, variables: Variables) -> str:
