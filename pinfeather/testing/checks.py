@@ -16,7 +16,7 @@ from pinfeather.model.document import Document
 from pinfeather.model.lint import lint
 from pinfeather.model.normal import normal
 from pinfeather.model.project import Projection, project
-from pinfeather.testing.sheets import Block, Extent, FormatSection, InputSection, Row, Sheet, row_line
+from pinfeather.testing.sheets import NOTHING, Block, Extent, FormatSection, InputSection, Row, Sheet, row_line
 from pinfeather.translators import builtin
 from pinfeather.translators.contract import AnyTranslator, File, Options, Source, TextFile
 
@@ -41,7 +41,7 @@ def checks(sheet: Sheet, translators: Translators) -> Iterator[Check]:
     if sheet.findings is not None:
         yield Check("findings", lambda: _same(sheet, sheet.findings, _linted(sheet)))
     for section in sheet.formats:
-        if section.blocks and section.name in translators:
+        if section.losses is not None and section.name in translators:
             translator = translators[section.name]
             yield Check(f"{section.name}-golden", lambda s=section, t=translator: _golden(sheet, s, t))  # type: ignore[misc]
             yield Check(f"{section.name}-read-back", lambda s=section, t=translator: _read_back(sheet, s, t))  # type: ignore[misc]
@@ -62,11 +62,9 @@ def accept(sheet: Sheet, translators: Translators) -> str:
     if sheet.findings is not None:
         parts.append((sheet.findings.extent, _listed(_linted(sheet))))
     for section in sheet.formats:
-        if section.blocks and section.losses is not None and section.name in translators:
+        if section.losses is not None and section.name in translators:
             projection, files = _written(sheet, section, translators[section.name])
-            if len(files) != len(section.blocks):
-                raise AssertionError(f"{sheet.name}: {section.name} writes {len(files)} files: give it as many blocks")
-            parts += [(block.extent, file.text.splitlines()) for block, file in zip(section.blocks, files, strict=True)]
+            parts.append((section.written, list(_fenced(files))))
             parts.append((section.losses.extent, _listed(_lost(projection))))
     for section_in in sheet.inputs:
         if section_in.name in translators:
@@ -145,6 +143,18 @@ def _written(sheet: Sheet, section: FormatSection, translator: AnyTranslator) ->
     return projection, translator.emit(projection.kept, options).files()
 
 
+def _fenced(files: tuple[TextFile, ...]) -> Iterator[str]:
+    """A block a file; where there are several, each says its name behind the language."""
+    if not files:
+        yield NOTHING
+    for number, file in enumerate(files):
+        if number:
+            yield ""
+        yield f"```{file.language}" if len(files) == 1 else f"```{file.language} {file.name}"
+        yield from file.text.splitlines()
+        yield "```"
+
+
 def source_of(section: FormatSection, names: Iterable[str]) -> Source:
     """The blocks of a section as files of these names."""
     return Source(tuple(File(name, block.text) for name, block in zip(names, section.blocks, strict=True)))
@@ -159,6 +169,8 @@ def _golden(sheet: Sheet, section: FormatSection, translator: AnyTranslator) -> 
 
 def _read_back(sheet: Sheet, section: FormatSection, translator: AnyTranslator) -> None:
     projection, files = _written(sheet, section, translator)
+    if not files:
+        return
     options = _options(sheet, translator, section.options)
     again = read(source_of(section, [file.name for file in files]), translator, options)
     assert again.document is not None, f"{sheet.path}: {'; '.join(_located(finding) for finding in again.diagnostics)}"

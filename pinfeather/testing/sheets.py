@@ -5,7 +5,8 @@
 
     ## Document              the canonical document, one `yaml` block
     ## Findings              what `lint` says of it (may be left out)
-    ## traefik-file          what the format writes, one block a file; or a paragraph that begins with `Not said:`
+    ## traefik-file          what the format writes, one block a file (the name of each of several stands behind its language);
+                             the line `Nothing is written.`; or a paragraph that begins with `Not said:`
     ### Losses               what was taken out or will differ a little
     ## Requests              a table: request | outcome
     ## Input (traefik-file)  a text that the format reads, one block; instead of `## Document`, or beside it
@@ -32,6 +33,10 @@ from urllib.parse import urlsplit
 from pinfeather.model.decide import Request, State, Status, normal_path
 from pinfeather.model.document import Document
 from pinfeather.model.services import LoadBalancer
+
+
+NOTHING = "Nothing is written."
+"""Stands where a format's blocks would stand, if it has none."""
 
 
 class SheetError(ValueError):
@@ -76,6 +81,8 @@ class FormatSection:
     not_said: str
     losses: Listing | None
     line: int
+    written: Extent
+    """Where the blocks stand, or the line that says that there are none; without the prose around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +283,14 @@ class _Reader:
             losses = self._listing(part)
         blocks = self._blocks(section)
         reasons = [line for _, line in self._prose(section.extent) if line.startswith("Not said:")]
-        if bool(blocks) == bool(reasons) or bool(blocks) != (losses is not None):
-            raise self._wrong(section, f"{section.title!r} has blocks and `### Losses`, or a line that begins with `Not said:`")
-        return FormatSection(section.title, self._options(section), blocks, reasons[0] if reasons else "", losses, section.extent.start)
+        nothing = [number for number, line in self._prose(section.extent) if line == NOTHING]
+        if sum(map(bool, (blocks, reasons, nothing))) != 1 or bool(reasons) == (losses is not None):
+            said = f"{section.title!r} has blocks and `### Losses`, or a line that begins with `Not said:`"
+            raise self._wrong(section, said)
+        start = blocks[0].extent.start - 1 if blocks else nothing[0] if nothing else section.extent.start
+        written = Extent(start, blocks[-1].extent.end + 1 if blocks else start + 1)
+        reason = reasons[0] if reasons else ""
+        return FormatSection(section.title, self._options(section), blocks, reason, losses, section.extent.start, written)
 
     def _input(self, name: str, section: _Section, below: Sequence[_Section]) -> InputSection:
         findings: Listing | None = None
