@@ -39,7 +39,7 @@ class _Chosen(NamedTuple):
 def convert(given: argparse.Namespace, extra: Extra) -> int:
     """Runs the command. Raises FileError and UsageError."""
     inputs = source(given.files)
-    groups, doubts = readers_for(inputs, given.source)
+    groups, doubts = readers_for(inputs, given.source, [*given.files, "<stdin>"])
     writer, unknown = translator(given.target)
     if not groups or writer is None:
         return _refused((*doubts, *unknown), given)
@@ -53,7 +53,7 @@ def convert(given: argparse.Namespace, extra: Extra) -> int:
         progress.stage("reading")
         parsed = _prepared(_read(chosen), chosen, given)
         result = converted(parsed, chosen.writer, chosen.options, allowed=allowed, best_effort=given.best_effort, stage=progress.stage)
-    result = result._replace(report=Report.of((*said, *result.report.diagnostics)))
+    result = result._replace(report=Report.of((*doubts, *said, *result.report.diagnostics)))
     _tell(result.report, given, result)
     if result.refused:
         if given.report == "text" and not given.report_to:

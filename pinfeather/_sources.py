@@ -9,7 +9,7 @@ from pathlib import Path
 from pinfeather._convert import recognised
 from pinfeather._files import FileError
 from pinfeather._plugins import every, translator
-from pinfeather.model.diagnostics import Code, Diagnostic, Span, error
+from pinfeather.model.diagnostics import Code, Diagnostic, Span, error, info
 from pinfeather.translators.contract import AnyTranslator, File, Source
 
 
@@ -41,7 +41,10 @@ def file(path: Path) -> File:
 
 
 def source(names: Sequence[str]) -> Source:
-    """The files named, `-` for standard input; a folder stands for the configuration files right in it."""
+    """The files named, `-` for standard input; a folder stands for the configuration files right in it.
+
+    Compose's overrides come after what they override, as `docker compose` reads them.
+    """
     files: list[File] = []
     for name in names:
         path = Path(name)
@@ -51,7 +54,7 @@ def source(names: Sequence[str]) -> Source:
             inside = [each for each in _entries(path) if each.suffix in SUFFIXES and each.is_file()]
             if not inside:
                 raise FileError(path, f"is a folder without a {', '.join(sorted(SUFFIXES))} file; name a file")
-            files += [file(each) for each in inside]
+            files += [file(each) for each in sorted(inside, key=lambda each: (".override." in each.name, each.name))]
         else:
             files.append(file(path))
     return Source(tuple(files))
@@ -74,10 +77,12 @@ Group = tuple[AnyTranslator, Source]
 """The files of one format, which are read together."""
 
 
-def readers_for(inputs: Source, name: str | None) -> tuple[tuple[Group, ...], tuple[Diagnostic, ...]]:
+def readers_for(inputs: Source, name: str | None, given: Sequence[str] = ()) -> tuple[tuple[Group, ...], tuple[Diagnostic, ...]]:
     """The inputs by format: the one that is named, or the one that each file is recognised as. No groups: the diagnostics say why.
 
     A file that a format reads together with its own (a fragment for the file provider beside a compose file) goes there.
+    One of a folder that is in no known format is left alone and said, if another is routing; `given` are the names that were
+    given, so that a file that was named itself is refused.
     """
     if name is not None:
         chosen, doubts = translator(name)
@@ -87,22 +92,30 @@ def readers_for(inputs: Source, name: str | None) -> tuple[tuple[Group, ...], tu
     ours = {each: builtin.load(each) for each in builtin.MODULES}
     known: Mapping[str, AnyTranslator] = ours
     groups: dict[str, list[File]] = {}
+    others: list[Diagnostic] = []
     for one in inputs.files:
         candidates = recognised(one, ours.values())
         if not candidates:
             known = {**ours, **every().translators}
             candidates = recognised(one, known.values())
+        if not candidates and one.name not in given:
+            others.append(info(Code.SCOPE, "in no format that is known here, left alone", span=Span(one.name)))
+            continue
         if len(candidates) != 1:
             said = f"this may be any of {', '.join(candidates)}" if candidates else "this is in no format that is known here"
             hint = "say which with --from; `pinfeather formats` lists them"
             return (), (error(Code.FORMAT, said, span=Span(one.name), instead=hint),)
         groups.setdefault(candidates[0], []).append(one)
+    if not groups:
+        names = ", ".join(one.name for one in inputs.files)
+        return (), (error(Code.FORMAT, f"none of these is in a format that is known here: {names}", instead="name a file, or say --from"),)
     for each in list(groups):
         holder = next((other for other in groups if other != each and each in known[other].companions), None)
         if holder is not None:
             groups[holder] += groups.pop(each)
     order = {file.name: place for place, file in enumerate(inputs.files)}
-    return tuple((known[each], Source(tuple(sorted(files, key=lambda file: order[file.name])))) for each, files in groups.items()), ()
+    found = tuple((known[each], Source(tuple(sorted(files, key=lambda file: order[file.name])))) for each, files in groups.items())
+    return found, tuple(others)
 
 
 def below(folder: Path) -> Iterator[Path]:

@@ -199,3 +199,31 @@ def test_an_option_that_no_format_of_the_run_has(ask: Ask) -> None:
     code, out, told = ask("convert", "a.yaml", "--to", "pinfeather", "--traefik", "3.2", a__yaml=REFERENCES)
     assert (code, out) == (2, "")
     assert "--traefik" in told
+
+
+def test_a_folder_may_hold_other_things(ask: Ask, tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(REFERENCES)
+    (folder / "package.json").write_text('{"name": "x"}')
+    code, out, told = ask("convert", "all", "--to", "pinfeather")
+    assert (code, told) == (0, "all/package.json: info unread.scope: in no format that is known here, left alone\n")
+    assert "name: shop" in out
+    code, out, told = ask("convert", "all/package.json", "--to", "pinfeather")
+    assert (code, out) == (2, "")
+    (folder / "a.yaml").unlink()
+    code, out, told = ask("convert", "all", "--to", "pinfeather")
+    assert (code, out) == (2, "")
+    assert "none of these is in a format that is known here" in told
+
+
+def test_an_override_comes_after_what_it_overrides(ask: Ask, tmp_path: Path) -> None:
+    folder = tmp_path / "stack"
+    folder.mkdir()
+    label = "services:\n  web:\n    labels: ['traefik.http.routers.web.rule=Host(`{}.example.com`)', traefik.http.services.web.loadbalancer.server.port=80]\n"
+    (folder / "compose.override.yaml").write_text(label.format("over"))
+    (folder / "compose.yaml").write_text(label.format("base"))
+    code, out, told = ask("convert", "stack", "--to", "pinfeather")
+    assert code == 0, told
+    assert "over.example.com" in out
+    assert "base.example.com" not in out
