@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pinfeather._convert import options_for, read
+from pinfeather.model.bind import bind, binding
 from pinfeather.model.decide import Decision, Outcomes, Table, outcomes
-from pinfeather.model.diagnostics import Diagnostic, Report, dotted
+from pinfeather.model.diagnostics import Diagnostic, Report, dotted, span_at
 from pinfeather.model.document import Document
 from pinfeather.model.lint import lint
 from pinfeather.model.normal import normal
@@ -196,7 +197,12 @@ def _linted(sheet: Sheet) -> list[str]:
 def _taken(sheet: Sheet, section: InputSection, translator: AnyTranslator) -> tuple[Document | None, list[str]]:
     options = _options(sheet, translator, section.options)
     parsed = read(Source((File(section.name, section.block.text),)), translator, options)
-    return parsed.document, [f"- {_located(finding)}" for finding in Report.of(parsed.diagnostics).diagnostics]
+    document, found = parsed.document, parsed.diagnostics
+    if section.bound and document is not None:
+        values = dict(pair for text in section.bound if (pair := binding(text)) is not None)
+        document, more = bind(document, values)
+        found = (*found, *(each.at(span_at(parsed.spans, each.path)) for each in more))
+    return document, [f"- {_located(finding)}" for finding in Report.of(found).diagnostics]
 
 
 def _input(sheet: Sheet, section: InputSection, translator: AnyTranslator) -> None:
@@ -205,6 +211,9 @@ def _input(sheet: Sheet, section: InputSection, translator: AnyTranslator) -> No
     if section.document is not None:
         assert document is not None, f"{sheet.path}: the input gives no document"
         assert normal(_canonical(sheet, section.document)) == normal(document), f"{sheet.path}: the input reads as another document"
+    if section.same:
+        assert document is not None, f"{sheet.path}: the input gives no document"
+        assert normal(document) == normal(document_of(sheet)), f"{sheet.path}: the input does not read as the document"
 
 
 def _located(finding: Diagnostic) -> str:

@@ -13,8 +13,9 @@
     ### Findings             what the reader says, by line and column
     ### Document             what it read (may be left out)
 
-An `Options:` line in a section of a format holds pairs in backquotes: Options: `traefik=2.11`. Everything but prose, the
-document, the input and the requests is generated; `--accept-cases` writes it again.
+An `Options:` line in a section of a format holds pairs in backquotes: Options: `traefik=2.11`. In an input, a `Bind:` line holds
+values for expressions in the same way, `EXPR=value`, and the line `It reads as the document.` claims that it is `## Document`.
+Everything but prose, the document, the input and the requests is generated; `--accept-cases` writes it again.
 
 A request is written as for curl, `GET http://shop.example/path?a=b -H 'X-Canary: yes' -b canary=v2`, and then what curl
 does not know: `--bound COOKIE=WHAT` (WHAT is a service, or the URL of a server), `--down SERVICE` or `--down SERVICE/2`
@@ -35,6 +36,7 @@ from pinfeather.model.document import Document
 from pinfeather.model.services import LoadBalancer
 
 
+SAME = "It reads as the document."
 NOTHING = "Nothing is written."
 """Stands where a format's blocks would stand, if it has none."""
 
@@ -94,6 +96,10 @@ class InputSection:
     block: Block
     findings: Listing
     document: Block | None
+    bound: tuple[str, ...] = ()
+    """Values for its expressions."""
+    same: bool = False
+    """Whether it reads as the document of the sheet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +310,9 @@ class _Reader:
                 raise self._wrong(part, f"an input has no part {part.title!r}")
         if findings is None:
             raise self._wrong(section, "an input has a part `### Findings`")
-        return InputSection(name, self._options(section), self._one_block(section), findings, document)
+        bound = tuple(pair for _, line in self._prose(section.extent) if line.startswith("Bind:") for pair in re.findall(r"`([^`]*)`", line))
+        same = any(line == SAME for _, line in self._prose(section.extent))
+        return InputSection(name, self._options(section), self._one_block(section), findings, document, bound, same)
 
     def _rows(self, section: _Section) -> Iterator[Row]:
         table = [(number, line) for number, line in self._prose(section.extent) if line.startswith("|")]
