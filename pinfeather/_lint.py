@@ -6,6 +6,7 @@ kind are read together: Traefik's file provider reads a folder, and Kubernetes o
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pinfeather._convert import options_for, read, recognised
 from pinfeather._files import FileError
 from pinfeather._ignores import ignored
 from pinfeather._plugins import every
-from pinfeather._repairs import Text, in_words_of, place_of, with_fix
+from pinfeather._repairs import LABELS, Text, in_words_of, place_of, with_fix
 from pinfeather._sources import SUFFIXES, below, file
 from pinfeather.model.diagnostics import Code, Diagnostic, Report, Severity, Span, error, span_at
 from pinfeather.model.lint import lint as lint_document
@@ -27,6 +28,8 @@ KUBERNETES = ("ingressroute", "ingress", "voyager")
 """Formats of which one stream of objects may hold several."""
 TOGETHER = ("traefik-file", *KUBERNETES)
 """Formats whose files of one folder may refer to each other."""
+_DEFINED = re.compile(rb"""traefik\.(?:http|tcp)\.(?:middlewares|services)\.([^.\s=:"']+)\.""", re.IGNORECASE)
+_NAMED = re.compile(r"there is no (?:TCP )?(?:middleware|service) '([^']+)'")
 ROUNDS = 10
 """How often fixes are made of what the last ones left."""
 
@@ -77,6 +80,8 @@ class _Linter:
         self.configs: dict[Path | None, _config.Config] = {None: _config.Config()}
         self.config_lines: dict[str, Sequence[str]] = {}
         self.seen: set[str] = set()
+        self.labelled: set[str] = set()
+        """Names that any container of this run gives to a middleware or a service."""
 
     def look(self, path: Path) -> None:
         named = not path.is_dir()
@@ -110,6 +115,8 @@ class _Linter:
         formats = _formats(recognised(one, self.plugins.translators.values()))
         if formats:
             self.routing[formats[0]] += 1
+            if formats[0] == LABELS:
+                self.labelled.update(name.decode("utf-8", "replace") for name in _DEFINED.findall(_bytes(one)))
         elif named and not _around.speaks(one):
             said = "this is in no format that is known here"
             self.found.append(error(Code.FORMAT, said, span=Span(one.name), instead="`pinfeather formats` lists them"))
@@ -160,7 +167,8 @@ class _Linter:
             options, wrong = options_for(translator, folder.config.options_of(form, translator.options.model_fields))
             yield from wrong
             for source, parsed in _read(files, translator, options or translator.options(), together=form in mixed):
-                yield from _said(source, parsed, form, several)
+                said = _said(source, parsed, form, several)
+                yield from (self._elsewhere(finding) for finding in said) if form == LABELS else said
                 pinned |= _around.pinned(parsed.document) if parsed.document is not None else set()
         yield from _around.findings([File(name, text) for name, text in folder.texts.items()], pinned)
 
@@ -176,6 +184,16 @@ class _Linter:
                 groups[companion] = [one for one in theirs if one not in taken]
                 found = True
         return found
+
+    def _elsewhere(self, finding: Diagnostic) -> Diagnostic:
+        """What a container names may be another container's, of another file: that is no error of this one."""
+        if finding.code != Code.REFERENCE or (name := _NAMED.search(finding.message)) is None:
+            return finding
+        if name[1] in self.labelled:
+            said = f"{name[1]!r} is held by a container of another file"
+            return finding._replace(code=Code.EXTERNAL, severity=Severity.INFO, message=said, instead="nothing, if both run on one host")
+        hint = f"{finding.instead}; unless a container of another file has it"
+        return finding._replace(severity=Severity.WARNING, instead=hint)
 
     def _fixed(self, folder: _Folder, findings: list[Diagnostic]) -> tuple[list[Diagnostic], list[Diagnostic]]:
         """Fixes what can be fixed, round by round, as long as no round brings a new error; what is left, and what was done."""

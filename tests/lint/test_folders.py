@@ -125,6 +125,47 @@ def test_kubernetes_objects_of_two_environments_in_one_folder_are_not(lint: Lint
     assert (code, errors) == (0, "")
 
 
+LABELLED = """\
+services:
+  {name}:
+    labels:
+      - "traefik.http.routers.{name}.rule=Host(`{name}.test`)"
+      - "traefik.http.services.{name}.loadbalancer.server.port=80"
+      - "{more}"
+"""
+
+
+def test_a_container_may_name_what_another_one_has(lint: Lint, put: Put) -> None:
+    put({"shop/compose.yml": LABELLED.format(name="shop", more="traefik.http.routers.shop.middlewares=auth")})
+    code, _, errors = lint()
+    assert code == 1
+    assert "shop/compose.yml:6:9: warning input.reference: there is no middleware 'auth'" in errors
+    assert "unless a container of another file has it" in errors
+    put({"proxy/compose.yml": LABELLED.format(name="proxy", more="traefik.http.middlewares.auth.basicauth.users=u:x")})
+    code, _, errors = lint()
+    assert code == 0
+    assert "info lint.external-reference: 'auth' is held by a container of another file" in errors
+
+
+def test_a_fragment_goes_with_the_containers_that_it_names(lint: Lint, put: Put) -> None:
+    fragment = """\
+http:
+  routers:
+    shop: {rule: Host(`shop.test`), service: split}
+  services:
+    split: {weighted: {services: [{name: one@docker, weight: 90}, {name: two@docker, weight: 10}]}}
+"""
+    labels = "".join(
+        f'      - "traefik.http.services.{n}.loadbalancer.server.port=80"\n      - "traefik.http.routers.{n}.rule=Host(`{n}.test`)"\n'
+        for n in ("one",)
+    )
+    compose = f"services:\n  one:\n    labels:\n{labels}  two:\n    labels:\n{labels.replace('one', 'two')}"
+    put({"fragment.yml": fragment})
+    assert lint()[2].count("lint.external-reference") == 2
+    put({"compose.yml": compose})
+    assert "lint.external-reference" not in lint("--all")[2]
+
+
 # Around routing --------------------------------------------------------------------------------------------------------
 
 STATIC = "entryPoints:\n  web: {address: ':80'}\napi:\n  dashboard: true\n  # for tests\n  insecure: true # For local testing\n"
