@@ -76,7 +76,7 @@ _ROOT = re.compile(r"""^\{?[ \t]*["']?(?:http|tcp)["']?[ \t]*:""", re.IGNORECASE
 _OBJECT = re.compile(r"""^["']?apiVersion["']?[ \t]*:[ \t]*["']?[\w./-]+["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
 _SECTION = re.compile(r"""(?<![\w-])(?:routers|services|middlewares|serversTransports)["']?[ \t]*:""", re.IGNORECASE)
 _TOML = re.compile(r"^[ \t]*\[\[?[ \t]*(?:http|tcp)\.(?:routers|services|middlewares|serversTransports)\b", re.IGNORECASE | re.MULTILINE)
-_OPTIONS = re.compile(r"^(?:tls:[ \t]*\n(?:[ \t]+.*\n)*?[ \t]+options:|\[tls\.options\b)", re.MULTILINE)
+_OPTIONS = re.compile(r"^(?:tls:[ \t]*\n(?:[ \t].*\n)*?[ \t]+options:|\[tls\.options\b)", re.MULTILINE)
 
 
 def recognise(file: File) -> bool:
