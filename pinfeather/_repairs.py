@@ -33,7 +33,19 @@ class Text(NamedTuple):
 
 
 def with_fix(finding: Diagnostic, text: Text) -> Diagnostic:
-    """The finding with the fix that there is for it, if there is one."""
+    """The finding with the fix that there is for it, if there is one; one about a regex at the regex itself."""
+    return _narrowed(_fixed(finding, text), text)
+
+
+def _narrowed(finding: Diagnostic, text: Text) -> Diagnostic:
+    if finding.path[-1:] not in (("regex",), ("host_regex",)) or finding.span is None or text.document is None:
+        return finding
+    pattern = str(_at(text.document, finding.path))
+    found = inside(text.lines.get(finding.span.file, []), finding.span, pattern, pattern)
+    return finding._replace(span=found[0].span) if found else finding
+
+
+def _fixed(finding: Diagnostic, text: Text) -> Diagnostic:
     make = _MAKERS.get(finding.code)
     if make is None or finding.fixes or (text.document is None and finding.code != Code.STICKY_MIDDLEWARE):
         return finding

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pinfeather._files import FileError
+from pinfeather._lint import Linted
+from pinfeather._lint_command import _write
+from pinfeather.model.diagnostics import Report
 from tests.lint.conftest import Lint, Put
 
 BLOCK = """\
@@ -368,6 +372,21 @@ def test_a_link_is_followed_and_stays_one(lint: Lint, put: Put, here: Path) -> N
     assert lint("--fix", "a.yml")[0] == 0
     assert (here / "a.yml").is_symlink()
     assert YAML_LINES in (here / "real" / "a.yml").read_text()
+
+
+def test_same_site_none_without_secure_is_said_once(lint: Lint, put: Put) -> None:
+    put({"a.yml": FIXED["SameSite=None without Secure"][1]})
+    code, _, errors = lint()
+    assert code == 1
+    assert [line.split(" ")[2] for line in errors.splitlines() if not line.startswith(" ")] == ["lint.same-site-none:"]
+
+
+def test_a_file_that_has_changed_meanwhile_is_left(put: Put, here: Path) -> None:
+    put({"a.yml": "theirs\n"})
+    found = Linted(1, {}, Report(), {}, {"a.yml": b"old\n"}, {"a.yml": b"ours\n"})
+    with pytest.raises(FileError, match="has changed while it was being looked at"):
+        _write(found)
+    assert (here / "a.yml").read_text() == "theirs\n"
 
 
 def test_dry_run_alone_is_wrong_usage(lint: Lint, put: Put) -> None:
