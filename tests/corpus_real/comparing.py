@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pinfeather.model.diagnostics import Severity
 from pinfeather.testing.traefik import Json
-from pinfeather.translators.contract import Parsed
+from pinfeather.translators.contract import NOTHING, Parsed
 from tests.corpus_real.meaning import HTTP, TCP, Addresses, OfDocument, OfTraefik
 
 POINTS = ("federation", "http", "https", "imaps", "mqtt", "mqtts", "port-5432", "port-6379", "postgres", "smtps", "ssh", "web", "websecure")
@@ -29,7 +29,7 @@ def compare(
     v2: bool = False,
     within: str = "",
     numbers: bool = True,
-    elsewhere: Iterable[str] = (),
+    elsewhere: Mapping[str, str] = NOTHING,
 ) -> None:
     """Our reading is Traefik's: the same routers with the same contents; what Traefik disables is an error of ours, and no route.
 

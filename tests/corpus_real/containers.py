@@ -115,6 +115,11 @@ def containers(path: Path) -> list[Container]:
             if texts[0].lstrip().startswith("[")
             else of_compose(texts, path.name if path.is_dir() else path.parent.name)
         )
+    return placed(found)
+
+
+def placed(found: list[Container]) -> list[Container]:
+    """The same, each with an address."""
     for number, each in enumerate(found, 2):
         each.address = f"10.77.0.{number}"
         each.network = each.labels.get("traefik.docker.network", "default")

@@ -23,6 +23,7 @@ from pinfeather.testing.traefik import Json
 from pinfeather.translators._syntax.rule import parse_http, parse_tcp
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
 from pinfeather.translators._syntax.traefik_middlewares import put_middleware
+from pinfeather.translators.contract import NOTHING
 
 Addresses = Callable[[Server | TcpServer], Iterable[str]]
 """The URLs (TCP: addresses) behind a server."""
@@ -38,7 +39,9 @@ DEFAULTS: Mapping[str, Mapping[str, str]] = {
 """What Traefik 3.7 shows of a middleware in which nobody wrote it."""
 
 
-ELSEWHERE = re.compile(r'"[^"@]+@(?P<where>[a-z]+)" does not exist|unknown plugin|no plugin definitions|plugin: |no such file or directory')
+ELSEWHERE = re.compile(
+    r'"(?P<name>[^"@]+)@(?P<where>[a-z]+)" does not exist|unknown plugin|no plugin definitions|plugin: |no such file or directory'
+)
 """Why this instance disables a router that another, with that provider, plugin or file of passwords, would not."""
 
 FOREIGN = frozenset({"docker", "file", "internal"})
@@ -232,7 +235,7 @@ def _small(value: object) -> object:
 
 
 class OfTraefik:
-    """The routers of one provider in `/api/rawdata`."""
+    """The routers of one provider, or of several that belong together, in `/api/rawdata`."""
 
     def __init__(
         self,
@@ -242,17 +245,17 @@ class OfTraefik:
         v2: bool = False,
         within: str = "",
         numbers: bool = True,
-        elsewhere: Iterable[str] = (),
+        elsewhere: Mapping[str, str] = NOTHING,
     ) -> None:
-        """`v2`: the data are of Traefik 2, whose rules have another syntax, and which shows no priority that is not written.
+        """`provider`: `docker+file` for two. `v2`: the data are of Traefik 2, whose rules have another syntax, and which shows no priority that is not written.
 
-        `within`: what the names of the routers begin with. `elsewhere`: what the file provider has beside what was written.
+        `within`: what the names of the routers begin with. `elsewhere`: names of what was not written, with their providers.
         """
-        self._elsewhere = frozenset(elsewhere)
+        self._elsewhere = elsewhere
         self._raw = raw
         self._within = within
         self._numbers = numbers
-        self._provider = provider
+        self._providers = provider.split("+")
         self._v2 = v2
 
     def enabled(self, side: Side) -> Counter[str]:
@@ -266,7 +269,11 @@ class OfTraefik:
     def _faults(self, router: dict[str, Json]) -> list[str]:
         said = router.get("error", [])
         assert isinstance(said, list)
-        other = [each for each in map(str, said) if (found := ELSEWHERE.search(each)) and found["where"] != self._provider]
+        other = [
+            each
+            for each in map(str, said)
+            if (found := ELSEWHERE.search(each)) and (found["where"] not in self._providers or found["name"] in self._elsewhere)
+        ]
         return [each for each in map(str, said) if each not in other] if router.get("status") == "disabled" else []
 
     def _section(self, key: str) -> Mapping[str, dict[str, Json]]:
@@ -275,7 +282,7 @@ class OfTraefik:
 
     def _routers(self, side: Side) -> Iterator[tuple[str, dict[str, Json]]]:
         for name, router in self._section(side.routers).items():
-            if CONFLICT.sub("", name).startswith(self._within) and name.endswith(f"@{self._provider}") and "pinfeather-" not in name:
+            if CONFLICT.sub("", name).startswith(self._within) and name.rpartition("@")[2] in self._providers and "pinfeather-" not in name:
                 yield name, router
 
     def _router(self, name: str, router: dict[str, Json], side: Side) -> str:
@@ -304,13 +311,13 @@ class OfTraefik:
     def _found(self, reference: str, own: str, key: str) -> dict[str, Json] | None:
         whole = reference if "@" in reference else f"{reference}@{own}"
         name, _, provider = whole.partition("@")
-        foreign = provider in FOREIGN and (provider != self._provider or name in self._elsewhere)
+        foreign = provider in FOREIGN and (provider not in self._providers or name in self._elsewhere)
         return None if foreign else self._section(key).get(whole)
 
     def _named(self, reference: str) -> object:
         """What stands where a reference leads out of what was read."""
-        name = reference.partition("@")[0]
-        return {"elsewhere": f"{name}@file" if name in self._elsewhere else reference.removesuffix(f"@{self._provider}")}
+        name, _, provider = reference.partition("@")
+        return {"elsewhere": self._elsewhere.get(name, name if provider in self._providers else reference)}
 
     def _middleware(self, reference: str, own: str, side: Side) -> Iterator[object]:
         found = self._found(reference, own, side.middlewares)

@@ -18,29 +18,37 @@ from pinfeather.model.document import Document
 from pinfeather.model.metadata import Metadata
 from pinfeather.model.project import project
 from pinfeather.model.services import Server, TcpServer
-from pinfeather.testing.traefik import Json, Traefik
+from pinfeather.testing.traefik import Json, Traefik, TraefikError
 from pinfeather.translators.contract import Parsed
 from tests.corpus_real import cluster, containers
 from tests.corpus_real.comparing import AS_DEFAULT, POINTS, compare
 from tests.corpus_real.test_cluster_on_traefik import PROVIDERS
+from tests.parts.docker import Container, DockerApi
 from tests.parts.fixtures import StartTraefik
 from tests.parts.kubernetes import KubernetesApi
 from tests.test_corpus import FORMATS, INDEX, Entry, param, taken
 
-EACH = [param(entry) for entry in INDEX if entry.routers or entry.tcp]
+EACH = [
+    param(entry) for entry in INDEX if (entry.routers or entry.tcp) and entry.format in ("docker-labels", "ingressroute", "traefik-file")
+]
 HOMELESS = [entry for entry in INDEX if (entry.routers or entry.tcp) and entry.format in ("docker-labels", "traefik-file")]
 EMPTY = "# nothing\n"
 ELSEWHERE = {"elsewhere.yml": (Path(__file__).parent / "elsewhere.yml").read_text("utf-8")}
-THINGS = [name for part in yaml.safe_load(ELSEWHERE["elsewhere.yml"])["http"].values() for name in part]
+THINGS = {name: f"{name}@file" for part in yaml.safe_load(ELSEWHERE["elsewhere.yml"])["http"].values() for name in part}
+"""What documents name and do not hold."""
 NEAR = ("near.priority", "near.canary.priority")
 
 
 class Kept(NamedTuple):
-    """What a target can say of an entry, the text in which it says it, and whether every priority kept its number."""
+    """What a target can say of an entry, the texts in which it says it, and whether every priority kept its number."""
 
     document: Document
-    text: str
+    files: dict[str, str]
     numbers: bool
+
+    @property
+    def text(self) -> str:
+        return "".join(self.files.values())
 
 
 def kept(entry: Entry, target: str, namespace: str | None = None) -> Kept:
@@ -51,8 +59,8 @@ def kept(entry: Entry, target: str, namespace: str | None = None) -> Kept:
     assert bound is not None, wrong
     writer = FORMATS[target]
     made = project(bound if namespace is None else homed(bound, namespace), writer.supports(writer.options()))
-    text = "".join(file.text for file in writer.emit(made.kept, writer.options()).files())
-    return Kept(made.kept, text, all(finding.code not in NEAR for finding in made.diagnostics))
+    files = {file.name: file.text for file in writer.emit(made.kept, writer.options()).files()}
+    return Kept(made.kept, files, all(finding.code not in NEAR for finding in made.diagnostics))
 
 
 def homed(document: Document, namespace: str) -> Document:
@@ -71,6 +79,16 @@ def file_provider(start_traefik: StartTraefik) -> Traefik:
     return start_traefik(ELSEWHERE, POINTS, AS_DEFAULT)
 
 
+def refused(running: Traefik, files: Mapping[str, str]) -> str | None:
+    """Writes the file for the file provider; why Traefik will not have it, and then it has an empty one."""
+    try:
+        running.write({"pinfeather.yml": files.get("pinfeather.yml", EMPTY)})
+    except TraefikError as why:
+        running.write({"pinfeather.yml": EMPTY})
+        return str(why)
+    return None
+
+
 @pytest.mark.parametrize("entry", EACH)
 def test_the_file_provider_has_what_was_kept(file_provider: Traefik, entry: Entry) -> None:
     held = kept(entry, "traefik-file")
@@ -80,8 +98,42 @@ def test_the_file_provider_has_what_was_kept(file_provider: Traefik, entry: Entr
         assert found is not None, server
         return (found,)
 
-    file_provider.write({"pinfeather.yml": held.text or EMPTY})
+    refusal = refused(file_provider, held.files)
+    assert refusal is None, f"Traefik refuses what was written: {refusal}"
     compare(Parsed(held.document), file_provider.rawdata(), "file", address, numbers=held.numbers, elsewhere=THINGS)
+
+
+@pytest.fixture(scope="module")
+def daemon(docker: DockerApi, start_traefik: StartTraefik) -> Traefik:
+    return start_traefik(ELSEWHERE, POINTS, (*docker.arguments(), *AS_DEFAULT))
+
+
+@pytest.mark.parametrize("entry", EACH)
+def test_labels_and_their_file_have_what_was_kept(daemon: Traefik, docker: DockerApi, entry: Entry) -> None:
+    held = kept(entry, "docker-labels")
+    texts = [text for name, text in held.files.items() if name.startswith("compose")]
+    found = containers.placed(containers.of_compose(texts, "corpus")) if texts else []
+
+    def address(server: Server | TcpServer) -> Iterable[str]:
+        ref = server.container
+        if ref is None:
+            plain = server.url if isinstance(server, Server) else server.address
+            assert plain is not None, server
+            return (plain,)
+        return containers.urls(found, ref.name, ref.port, "tcp" if isinstance(server, TcpServer) else ref.scheme)
+
+    docker.run({each.name: Container(each.labels, each.address, each.exposed, each.network) for each in found})
+    refusal = refused(daemon, held.files)
+    assert refusal is None, f"Traefik refuses what was written: {refusal}"
+    docker.in_force(daemon)
+    compare(
+        Parsed(held.document),
+        daemon.rawdata(),
+        "docker+file",
+        address,
+        numbers=held.numbers,
+        elsewhere={**THINGS, "geoblock": "geoblock@docker"},
+    )
 
 
 class Held(NamedTuple):
