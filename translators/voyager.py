@@ -20,10 +20,12 @@ middleware of every route. Two paths of one host that differ in `/` and `-` alon
 Writing. One Ingress. Hosts and prefixes become rules as long as Voyager's sort keeps the document's order; canaries, weights
 and all that must come before become `frontendRules`, each route below a comment that names it, with `option httplog` and
 `option forwardfor`, which Voyager drops there. Backends that only such rules use are declared below the host
-`pinfeather.invalid`. The variant cookie is set by the backend that was drawn; attributes of the servers' cookies stand in a
-second `cookie` line (HAProxy 2.4 and later: Voyager v2021.09.15). Where all backends are sticky the Ingress is annotated, else
-the Services, as patches. With TLS, `hsts` and `ssl-redirect` are switched off: the document does not ask for them.
-No text that holds a blank, a quote, `#`, `\\` or `$` is ever put into a rule.
+`pinfeather.invalid`. Servers by URL become Services with EndpointSlices (Voyager v2026.3.23; before, it asked for Endpoints).
+The variant cookie is set by the backend that was drawn; attributes of the servers' cookies stand in a second `cookie` line
+(HAProxy 2.4 and later: Voyager v2021.09.15). Where all backends are sticky the Ingress is annotated, else the Services, as
+patches. TLS needs the Secret of its certificate: the route says it, or `--secret NAME` does for all that say none. With TLS,
+`hsts` and `ssl-redirect` are switched off: the document does not ask for them. No text that holds a blank, a quote, `#`, `\\`
+or `$` is ever put into a rule.
 
 Different from other proxies, and not said each time: HAProxy compares paths as they were sent, Traefik after it has cleaned
 them; the servers' cookie does not reach the application, and names a pod; a dead pod keeps its clients (503), as long as its
@@ -57,6 +59,9 @@ class VoyagerOptions(Options):
     entry_points: str = "web=80,websecure=443"
     """The port of each entry point, where the document does not say it."""
 
+    secret: str = ""
+    """The Secret with the certificate of each route that has TLS and names none."""
+
     @field_validator("entry_points")
     @classmethod
     def _ports(cls, text: str) -> str:
@@ -68,11 +73,11 @@ class VoyagerOptions(Options):
 
 
 def supports(options: VoyagerOptions) -> Mapping[Feature, Support]:
-    return table(mapping(options.entry_points))
+    return table(mapping(options.entry_points), options.secret)
 
 
 def parse(source: Source, options: VoyagerOptions) -> Parsed:
-    found = read(source.files, mapping(options.entry_points))
+    found = read(source.files, mapping(options.entry_points), options.secret)
     broken = not found.tree["routes"] and any(each.severity is Severity.ERROR for each in found.found)
     document, faults = (None, ()) if broken else build(found.tree)
     placed = (fault.at(span_at(found.spans, fault.path)) for fault in faults)
@@ -88,8 +93,9 @@ def recognise(file: File) -> bool:
 
 
 def emit(document: Document, options: VoyagerOptions) -> Emitted:
-    written = write(document, mapping(options.entry_points), options.api)
-    return Emitted((KubernetesObject(written.ingress), *(KubernetesPatch(patch) for patch in written.patches)))
+    written = write(document, mapping(options.entry_points), options.api, options.secret)
+    objects = (*written.services, written.ingress)
+    return Emitted((*map(KubernetesObject, objects), *map(KubernetesPatch, written.patches)))
 
 
 TRANSLATOR = Translator(

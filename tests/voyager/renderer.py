@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -248,11 +248,27 @@ def _hashed(pod: str, number: int, wanted: str) -> str:
     return name
 
 
-def rendered(text: str, pods: Pods, ports: Mapping[int, str]) -> str:
-    """The haproxy.cfg for the one Ingress of a stream; its Services are looked at for their annotations."""
+def _as_it_is(address: str) -> str:
+    return address
+
+
+def rendered(text: str, pods: Pods, ports: Mapping[int, str], place: Callable[[str], str] = _as_it_is) -> str:
+    """The haproxy.cfg for the one Ingress of a stream; its Services are looked at for their annotations.
+
+    The endpoints are those in `pods`, and those of the EndpointSlices in the stream; `place` says where such an address really is.
+    """
     trees: list[Any] = [reading.value for reading in yaml.read(text, "stream", yaml.KUBERNETES) if isinstance(reading.value, dict)]
     (ingress,) = (tree for tree in trees if tree["kind"] == "Ingress")
-    services = {
-        f"{tree['metadata'].get('namespace', 'default')}/{tree['metadata']['name']}": tree for tree in trees if tree["kind"] == "Service"
-    }
-    return Renderer(ingress, services, pods, ports).text()
+    services = {_key(tree, tree["metadata"]["name"]): tree for tree in trees if tree["kind"] == "Service"}
+    found: dict[str, list[Pod]] = {service: list(names) for service, names in pods.items()}
+    for tree in (tree for tree in trees if tree["kind"] == "EndpointSlice"):
+        service = _key(tree, tree["metadata"]["labels"]["kubernetes.io/service-name"])
+        for endpoint in tree["endpoints"]:
+            (ip,) = endpoint["addresses"]
+            address, _, port = place(f"{ip}:{tree['ports'][0]['port']}").rpartition(":")
+            found.setdefault(service, []).append(Pod(ip, address, int(port)))
+    return Renderer(ingress, services, found, ports).text()
+
+
+def _key(tree: Any, name: str) -> str:
+    return f"{tree['metadata'].get('namespace', 'default')}/{name}"

@@ -12,7 +12,10 @@ from pinfeather.model.diagnostics import Code, Path, Span, error, warning
 from pinfeather.translators._syntax.haproxy_annotations import AFFINITY, Affinity, Notes
 from pinfeather.translators._syntax.haproxy_frontend import HEAD, bound_service
 from pinfeather.translators._syntax.haproxy_rules import answers, take_cookie, take_variant, words
+from pinfeather.translators._syntax.kube import KubeObject, Stream
 from pinfeather.translators._syntax.taking import Taking
+from pinfeather.translators._syntax.traefik_crd import Catalogue, CrdOptions, Named
+from pinfeather.translators._syntax.traefik_crd_backends import Backend, backend_of
 from pinfeather.translators._syntax.tree import Tree
 
 Object = dict[str, Tree]
@@ -33,6 +36,26 @@ def harmless(line: str) -> bool:
     if parts[0] == "http-response":
         return len(parts) > 1 and parts[1] in _HARMLESS_ANSWERS
     return parts[0] in _HARMLESS and "\n" not in line
+
+
+class Servers:
+    """The Services of a run that have no selector, and whose endpoints stand beside them."""
+
+    def __init__(self, stream: Stream, spans: Spans) -> None:
+        self.catalogue = Catalogue(CrdOptions(), stream, spans)
+        self._known: dict[KubeObject, Backend] = {}
+        for each in stream.objects:
+            things = self.catalogue.things.setdefault(each.kind, {})
+            things.setdefault((each.namespace or "default", each.name), Named(each, each.name))
+
+    def of(self, ref: Object) -> list[str] | None:
+        """The addresses behind a reference; None: whatever endpoints are there."""
+        _, backend = backend_of(str(ref.get("namespace", "default")), str(ref["service"]), self.catalogue, self._known)
+        if backend is None or backend.addresses is None:
+            return None
+        names = [name for name, number in backend.ports if ref["port"] in (number, name)]
+        found = [(address, port) for address, port, name in backend.addresses if name in names[:1]]
+        return [f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in dict(found).items()]
 
 
 class Taken(NamedTuple):
@@ -60,6 +83,7 @@ class Backends:
     tcp_services: Object
     noted: Mapping[tuple[str, str], Notes]
     """The annotations of each Kubernetes Service, by namespace and name."""
+    servers: Servers
     spans: Spans
     old: bool
     """v1beta1."""
@@ -165,14 +189,18 @@ class Backends:
 
     def _tcp_tree(self, ref: Object, affinity: Affinity | None) -> Object:
         sticky: Object = {"sticky": {"source_address": {"size": 102_400, "lifetime": "1800s"}}} if affinity is not None else {}
-        return {"servers": [{"kubernetes": dict(ref)}], **sticky}
+        addresses = self.servers.of(ref)
+        servers: list[Tree] = [{"kubernetes": dict(ref)}] if addresses is None else [{"address": each} for each in addresses]
+        return {"servers": servers, **sticky}
 
     def _http_tree(self, node: Taking, ref: Object, affinity: Affinity | None, lines: _Lines) -> Object:
         said = dict(pair.split("=", 1) for pair in lines.notes.get("said", "").split() if "=" in pair)
-        server: Object = {"kubernetes": {**ref, **({"scheme": said["scheme"]} if "scheme" in said else {})}}
-        if said.get("weight", "").isdigit():
-            server["weight"] = int(said["weight"])
-        tree: Object = {"servers": [server]}
+        addresses = self.servers.of(ref)
+        by_name: Object = {"kubernetes": {**ref, **({"scheme": said["scheme"]} if "scheme" in said else {})}}
+        servers: list[Object] = [by_name] if addresses is None else [{"url": f"http://{each}"} for each in addresses]
+        if said.get("weight", "").isdigit() and len(servers) == 1:
+            servers[0]["weight"] = int(said["weight"])
+        tree: Object = {"servers": list(servers)}
         if "pass_host_header" in said:
             tree["pass_host_header"] = _SAID.get(said["pass_host_header"])
         if "strategy" in said:

@@ -15,8 +15,9 @@ from pinfeather.model.routes import Route, TcpRoute
 from pinfeather.model.services import KubernetesRef, LoadBalancer, TcpLoadBalancer
 from pinfeather.model.sticky import SourceAddress, Sticky
 from pinfeather.translators._syntax.haproxy_annotations import ALLOWED, CARRIED, OBJECT, OURS
-from pinfeather.translators._syntax.haproxy_plan import Ports, Use, agreed, carried, namespace_of, uses
+from pinfeather.translators._syntax.haproxy_plan import Ports, agreed, carried
 from pinfeather.translators._syntax.haproxy_rules import NAME
+from pinfeather.translators._syntax.haproxy_targets import Targets, Use, addresses_of
 from pinfeather.translators._syntax.kube import DNS, is_name
 from pinfeather.translators._syntax.traefik_supports import found
 
@@ -36,8 +37,7 @@ class Facts(NamedTuple):
     tcp: Mapping[int, int]
     """The ports of TCP, and how many routes want each."""
     secrets: Mapping[str, frozenset[str | None]]
-    uses: Mapping[tuple[str, str], list[Use]]
-    namespace: str | None
+    targets: Targets
     alike: bool
     """Whether every HTTP route passes the same middlewares, and there is no TCP route."""
 
@@ -45,13 +45,14 @@ class Facts(NamedTuple):
 class Checks:
     """The checks of one run: the facts about the document at hand are kept."""
 
-    def __init__(self, given: Mapping[str, int]) -> None:
+    def __init__(self, given: Mapping[str, int], secret: str) -> None:
         self._given = given
+        self._secret = secret
         self._last: Facts | None = None
 
     def facts(self, document: Document) -> Facts:
         if self._last is None or self._last.document is not document:
-            self._last = _facts(document, self._given)
+            self._last = _facts(document, self._given, self._secret)
         return self._last
 
     # Entry points and TLS.
@@ -79,14 +80,18 @@ class Checks:
         hosts = lifted(route).hosts
         if not hosts or "*" in hosts:
             return Nothing("Voyager finds the certificate by the host, and the route has none: it is left out")
-        if route.tls is None or route.tls.secret is None or not _subdomain(route.tls.secret):
-            return Nothing("Voyager wants the Secret of the certificate: say `tls: {secret: NAME}`; the route is left out")
+        if route.tls is None or not _subdomain(route.tls.secret or self._secret):
+            return Nothing("Voyager wants the Secret of the certificate: say `tls: {secret: NAME}`, or --secret; the route is left out")
         if any(len(facts.secrets[host]) > 1 for host in hosts):
             return Nothing("Voyager has one certificate a host, and the routes of this one name two: the route is left out")
         for port, _ in facts.ports.all(route.entry_points, tls=True):
             if len(facts.http[port]) > 1:
                 return Nothing(f"a port speaks TLS or not, and other routes on port {port} have no `tls`: the route is left out")
         return FULL
+
+    def secret(self, document: Document, path: Path) -> Answer:
+        said = found(document, path)
+        return FULL if said and said != self._secret else Nothing("it is the one of --secret, or empty: leave it out")
 
     # Services.
 
@@ -100,9 +105,21 @@ class Checks:
         assert ref is not None
         if not plain_reference(ref):
             return Nothing("no Kubernetes Service over plain HTTP has this name, namespace, port and scheme: the service is left out")
-        if ref.namespace is None and (namespace := self.facts(document).namespace) is not None:
+        if ref.namespace is None and (namespace := self.facts(document).targets.namespace) is not None:
             return Nothing(f"the routes are in {namespace!r}: say the namespace of the Service too; the service is left out")
         return FULL
+
+    def address(self, document: Document, path: Path) -> Answer:
+        """Servers by URL, which stand in a Service of our own."""
+        service = document.services[str(path[1])]
+        assert isinstance(service, LoadBalancer)
+        why = addresses_of(service)
+        return Nothing(f"{why}: the service is left out") if isinstance(why, str) else FULL
+
+    def weight(self, document: Document, path: Path) -> Answer:
+        service = document.services[str(path[1])]
+        assert isinstance(service, LoadBalancer)
+        return FULL if len(service.servers) == 1 else Nothing("the weight of a server stands in its pod: every server gets the same share")
 
     def sticky(self, document: Document, path: Path) -> Answer:
         service = found(document, path[:-1])
@@ -129,7 +146,7 @@ class Checks:
         return FULL
 
     def _others(self, document: Document, section: str, name: str) -> list[Use]:
-        groups = self.facts(document).uses.values()
+        groups = self.facts(document).targets.uses.values()
         return next((group for group in groups if any(use.section == section and use.name == name for use in group)), [])
 
     # TCP.
@@ -177,7 +194,7 @@ class Checks:
         return FULL
 
 
-def _facts(document: Document, given: Mapping[str, int]) -> Facts:
+def _facts(document: Document, given: Mapping[str, int], secret: str) -> Facts:
     ports = Ports(document, given)
     http: dict[int, set[bool]] = {}
     tcp: dict[int, int] = {}
@@ -187,12 +204,11 @@ def _facts(document: Document, given: Mapping[str, int]) -> Facts:
             http.setdefault(port, set()).add(route.tls is not None)
         if route.tls is not None:
             for host in lifted(route).hosts:
-                secrets.setdefault(host, set()).add(route.tls.secret)
+                secrets.setdefault(host, set()).add(route.tls.secret or secret)
     for tcp_route in document.tcp_routes:
         for name in tcp_route.entry_points:
             if (own := ports.of(name)) is not None:
                 tcp[own] = tcp.get(own, 0) + 1
-    namespace = namespace_of(document)
     alike = not document.tcp_routes and len({route.middlewares for route in document.routes}) < 2
     return Facts(
         document,
@@ -200,8 +216,7 @@ def _facts(document: Document, given: Mapping[str, int]) -> Facts:
         {port: frozenset(kinds) for port, kinds in http.items()},
         tcp,
         {host: frozenset(names) for host, names in secrets.items()},
-        uses(document, namespace),
-        namespace,
+        Targets(document),
         alike,
     )
 
@@ -237,12 +252,19 @@ def _tcp_route(facts: Facts, route: TcpRoute) -> str:
     if ports[0] in facts.http or facts.tcp[ports[0]] > 1:
         return f"port {ports[0]} has another route, and only one of TCP can have it"
     service = facts.document.tcp_services.get(str(route.to))
-    ref = service.servers[0].kubernetes if isinstance(service, TcpLoadBalancer) and len(service.servers) == 1 else None
-    if ref is not None and ref.namespace is None and facts.namespace is not None:
-        return "the namespace of its Service is not said"
-    if ref is None or not plain_reference(ref) or ref.scheme is not None or not isinstance(service, TcpLoadBalancer):
+    if not isinstance(service, TcpLoadBalancer):
         return "a backend is one Kubernetes Service"
-    if service.servers[0].tls is not None or service.proxy_protocol is not None or service.servers_transport is not None:
+    if isinstance(why := addresses_of(service), str):
+        ref = service.servers[0].kubernetes if len(service.servers) == 1 else None
+        if ref is None or not plain_reference(ref) or ref.scheme is not None:
+            return why
+        if ref.namespace is None and facts.targets.namespace is not None:
+            return "the namespace of its Service is not said"
+    if (
+        any(server.tls is not None for server in service.servers)
+        or service.proxy_protocol is not None
+        or service.servers_transport is not None
+    ):
         return "a TCP backend of ours has neither TLS nor the PROXY protocol"
     return ""
 

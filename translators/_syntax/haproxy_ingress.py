@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Span, error, warning
 from pinfeather.translators._syntax.haproxy_annotations import HSTS, Notes, notes_of
-from pinfeather.translators._syntax.haproxy_backends import Backends, Object, Spans, harmless, take_port
+from pinfeather.translators._syntax.haproxy_backends import Backends, Object, Servers, Spans, harmless, take_port
 from pinfeather.translators._syntax.haproxy_frontend import HEAD, KEPT, Block, blocks_of
 from pinfeather.translators._syntax.haproxy_plan import HTTP, HTTPS, RESERVED, Place, Sorted, acl_name
 from pinfeather.translators._syntax.kube import KubeObject
@@ -46,7 +46,14 @@ class Ingress:
     """The reading of one Ingress."""
 
     def __init__(
-        self, owner: KubeObject, tree: Object, spans: Spans, noted: Mapping[tuple[str, str], Notes], given: Mapping[str, int]
+        self,
+        owner: KubeObject,
+        tree: Object,
+        spans: Spans,
+        noted: Mapping[tuple[str, str], Notes],
+        servers: Servers,
+        given: Mapping[str, int],
+        secret: str,
     ) -> None:
         self.notes = notes_of(owner, "Ingress")
         self.tree = tree
@@ -54,8 +61,9 @@ class Ingress:
         services, tcp_services = tree["services"], tree["tcp_services"]
         assert isinstance(services, dict)
         assert isinstance(tcp_services, dict)
-        self.backends = Backends(self.notes, services, tcp_services, noted, spans, self.old)
+        self.backends = Backends(self.notes, services, tcp_services, noted, servers, spans, self.old)
         self.points = {port: name for name, port in given.items()}
+        self.secret = secret
         self.secrets: dict[str, str | None] = {}
         self.own: list[Own] = []
         self.ruled: list[Ruled] = []
@@ -105,7 +113,7 @@ class Ingress:
             if secret is None:
                 item.error(Code.VALUE, "this entry of `tls` names no Secret", instead="write its name")
             for host in item.text_list("hosts"):
-                self.secrets[host.lower()] = secret
+                self.secrets[host.lower()] = None if secret == self.secret else secret
 
     def _secure(self, host: str | None, node: Taking) -> Tree:
         """The TLS of a rule: its host stands in `tls`, itself or as `*.` before it."""

@@ -18,7 +18,7 @@ from pinfeather.model.metadata import Metadata
 from pinfeather.model.normal import conditions, lift, precedence
 from pinfeather.model.noun import Template
 from pinfeather.model.routes import Route, TcpRoute, Tls
-from pinfeather.model.services import LoadBalancer, Split, TcpLoadBalancer
+from pinfeather.model.services import Split
 from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax.haproxy_rules import WORD, Asked, asked_of
 from pinfeather.translators._syntax.kube import is_name
@@ -219,27 +219,6 @@ def _numbered(texts: Iterable[str]) -> list[str]:
 
 
 # What hangs together ---------------------------------------------------------------------------------------------------
-
-
-class Use(NamedTuple):
-    """One use of a Kubernetes Service."""
-
-    section: str
-    name: str
-    balancer: LoadBalancer | TcpLoadBalancer
-
-
-def uses(document: Document, namespace: str | None) -> dict[tuple[str, str], list[Use]]:
-    """Every use of each Kubernetes Service, by namespace and name."""
-    found: dict[tuple[str, str], list[Use]] = {}
-    for section in ("services", "tcp_services"):
-        for name, service in getattr(document, section).items():
-            if isinstance(service, LoadBalancer | TcpLoadBalancer) and len(service.servers) == 1:
-                ref = service.servers[0].kubernetes
-                if ref is not None and not isinstance(ref.service, Template):
-                    key = (str(ref.namespace or namespace or "default"), str(ref.service))
-                    found.setdefault(key, []).append(Use(section, name, service))
-    return found
 
 
 def namespace_of(document: Document) -> str | None:

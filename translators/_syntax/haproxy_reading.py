@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Severity, error
 from pinfeather.translators._syntax.haproxy_annotations import Notes, notes_of
-from pinfeather.translators._syntax.haproxy_backends import Object, Spans
+from pinfeather.translators._syntax.haproxy_backends import Object, Servers, Spans
 from pinfeather.translators._syntax.haproxy_ingress import Ingress
 from pinfeather.translators._syntax.haproxy_routes import put_routes
 from pinfeather.translators._syntax.kube import KubeObject, Stream, read_objects
 from pinfeather.translators.contract import File
 
 GROUP = "voyager.appscode.com"
-_SUBJECT = ((GROUP, "Ingress"), ("", "Service"))
+_HELPERS = (("", "Service"), ("", "Endpoints"), ("discovery.k8s.io", "EndpointSlice"))
+_SUBJECT = ((GROUP, "Ingress"), *_HELPERS)
 _SECTIONS = ("entry_points", "services", "middlewares", "tcp_services", "tcp_middlewares")
 
 
@@ -28,23 +29,30 @@ class Read:
     passed: tuple[str, ...] = ()
 
 
-def read(files: Sequence[File], given: Mapping[str, int]) -> Read:
+def read(files: Sequence[File], given: Mapping[str, int], secret: str) -> Read:
     stream = read_objects(files, _SUBJECT)
     noted: dict[tuple[str, str], Notes] = {}
     for service in stream.of("Service", ""):
-        if service.node.tree("spec") is not None and service.document:
-            stream.passed.append(service.document)
         noted[service.namespace or "default", service.name] = notes_of(service, "Service")
+        if not noted[service.namespace or "default", service.name].rest:
+            service.metadata.pop("annotations", None)  # they were read
     made = Read({"pinfeather": "v1", "routes": [], "tcp_routes": []})
     made.tree |= {section: {} for section in _SECTIONS}
     owners = list(stream.of("Ingress", GROUP))
+    servers = Servers(stream, made.spans)
     taken: list[Ingress] = []
     for owner in owners:
-        ingress = Ingress(owner, made.tree, made.spans, noted, given)
+        ingress = Ingress(owner, made.tree, made.spans, noted, servers, given, secret)
         ingress.take()
         if not _clash(ingress, taken):
             taken.append(ingress)
     put_routes(taken, made.tree, made.spans)
+    for helper in (each for each in stream.objects if (each.group, each.kind) in _HELPERS and each not in servers.catalogue.used):
+        helper.node.tree("spec")
+        if helper.kind != "Service":
+            helper.node.forget()
+        if helper.document and isinstance(helper.node.value, dict) and helper.node.value.keys() & {"spec", "subsets", "endpoints"}:
+            stream.passed.append(helper.document)
     made.found, made.passed = tuple(_said(stream, owners)), tuple(stream.passed)
     return made
 

@@ -12,7 +12,7 @@ from pinfeather.model.match import Host, Leaf, PathIs, PathMatch
 from pinfeather.model.normal import uses as used
 from pinfeather.model.noun import Template, external
 from pinfeather.model.routes import Route, TcpRoute
-from pinfeather.model.services import KubernetesRef, LoadBalancer, Server, Split, TcpServer
+from pinfeather.model.services import KubernetesRef, Server, Split, TcpServer
 from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax.haproxy_annotations import ALLOWED
 from pinfeather.translators._syntax.haproxy_checks import Answer, Checks, cookie_named
@@ -23,7 +23,6 @@ from pinfeather.translators._syntax.traefik_supports import found
 
 _ATTRIBUTE = re.compile(r"/[A-Za-z0-9/._~-]*")
 _DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
-_URL = re.compile(r"http://([a-z0-9-]+)(?:\.([a-z0-9-]+)\.svc(?:\.cluster\.local)?)?(?::(\d+))?/?")
 _OUT = "what asks for it is left out"
 _NO_SERVICE = "a backend is a Kubernetes Service: say --servers, or the service is left out"
 
@@ -127,19 +126,6 @@ def from_container(document: Document, path: Path) -> Server | TcpServer | None:
     return server.model_copy(update={"container": None, "kubernetes": ref})
 
 
-def from_url(document: Document, path: Path) -> Server | None:
-    """The Kubernetes Service that a URL names, where nobody is pinned to it."""
-    service, server = document.services[str(path[1])], found(document, path[:-1])
-    assert isinstance(server, Server)
-    named = _URL.fullmatch(str(server.url))
-    if named is None or named[2] is None or not isinstance(service, LoadBalancer):
-        return None
-    if service.sticky is not None or len(service.servers) > 1:
-        return None
-    ref = KubernetesRef(service=named[1], namespace=named[2], port=int(named[3] or 80))
-    return server.model_copy(update={"url": None, "kubernetes": ref})
-
-
 # Names -----------------------------------------------------------------------------------------------------------------
 
 
@@ -167,9 +153,9 @@ _LEAVES = (
 )  # fmt: skip
 
 
-def table(given: Mapping[str, int]) -> dict[Feature, Support]:
+def table(given: Mapping[str, int], secret: str) -> dict[Feature, Support]:
     """The table; what is not in it is `Nothing`."""
-    checks = Checks(given)
+    checks = Checks(given, secret)
     leaf = When(leaf_says, "texts without blanks, quotes, '#', '\\' and '$'")
     sticky = When(checks.sticky, "where all uses of one Kubernetes Service agree")
     metadata = When(checks.metadata, "on routes, where all of them agree")
@@ -188,8 +174,8 @@ def table(given: Mapping[str, int]) -> dict[Feature, Support]:
         Feature.COOKIE_HASH: When(checks.hash, "of servers, where all uses of one Kubernetes Service agree"),
         Feature.SERVER_KUBERNETES: When(checks.server, "one a service, over plain HTTP"),
         Feature.SERVER_CONTAINER: Becomes(from_container, "the Kubernetes Service of its name is written", _NO_SERVICE),
-        Feature.SERVER_URL: Becomes(from_url, "the endpoints of that Kubernetes Service are asked directly", _NO_SERVICE),
-        Feature.SERVER_WEIGHT: FULL,
+        Feature.SERVER_URL: When(checks.address, "by address, as a Service with EndpointSlices"),
+        Feature.SERVER_WEIGHT: When(checks.weight, "of a single server"),
         Feature.STRATEGY: When(strategy_says, "wrr"),
         Feature.PASS_HOST: When(pass_host_says, "always"),
         Feature.IP_ALLOW_LIST: When(checks.allow_list, "one that every route passes"),
@@ -197,7 +183,7 @@ def table(given: Mapping[str, int]) -> dict[Feature, Support]:
         Feature.PORTS: When(checks.listening, "ports of their own"),
         Feature.TLS: When(checks.tls, "with hosts and a Secret, for every route of the port"),
         Feature.TLS_OFF: Nothing("leave `tls` out: a route without it has none here"),
-        Feature.TLS_SECRET: FULL,
+        Feature.TLS_SECRET: When(checks.secret, "another than --secret"),
         **dict.fromkeys((Feature.NAMESPACE, Feature.OBJECT_NAME, Feature.LABELS, Feature.ANNOTATIONS, Feature.DNS_RECORDS), metadata),
         Feature.TCP: When(checks.tcp, "by port, to one Kubernetes Service"),
         Feature.ROUTE_NAME: Derived(route_name, "names that are one word to HAProxy"),

@@ -20,18 +20,16 @@ from pinfeather.translators._syntax.haproxy_plan import (
     Draws,
     Ports,
     Step,
-    Use,
     agreed,
     carried,
     default_names,
-    namespace_of,
     own_routes,
     places,
     steps,
     tcp_names,
-    uses,
 )
 from pinfeather.translators._syntax.haproxy_rules import put_cookie, put_variant
+from pinfeather.translators._syntax.haproxy_targets import Targets, Use
 from pinfeather.translators._syntax.kube import put_object
 from pinfeather.translators._syntax.tree import Tree
 
@@ -41,25 +39,27 @@ Object = dict[str, Tree]
 class Written(NamedTuple):
     """The Ingress, and patches of the Services."""
 
+    services: list[Object]
+    """Those of our own, with their EndpointSlices."""
     ingress: Object
     patches: list[Object]
 
 
-def write(document: Document, given: Mapping[str, int], api: str) -> Written:
-    return _Writer(document, given, api).write()
+def write(document: Document, given: Mapping[str, int], api: str, secret: str) -> Written:
+    return _Writer(document, given, api, secret).write()
 
 
 class _Writer:
     """The writing of one document: which backends are defined already, and what each says."""
 
-    def __init__(self, document: Document, given: Mapping[str, int], api: str) -> None:
+    def __init__(self, document: Document, given: Mapping[str, int], api: str, secret: str) -> None:
         self.document = document
         self.api = api
+        self.secret = secret
         self.ports = Ports(document, given)
         self.steps = steps(document)
         self.own = own_routes(self.steps, self.ports)
-        self.namespace = namespace_of(document)
-        self.groups = uses(document, self.namespace)
+        self.targets = Targets(document)
         self.whole = _of_ingress(document)
         self.defined: set[str] = set()
         self.rules: list[Tree] = []
@@ -69,8 +69,8 @@ class _Writer:
     def write(self) -> Written:
         rules, own = self.steps[: len(self.steps) - self.own], self.steps[len(self.steps) - self.own :]
         for step in self.steps:
-            if step.tls is not None and step.tls.secret is not None:
-                names = self.tls_hosts.setdefault(step.tls.secret, [])
+            if step.tls is not None:
+                names = self.tls_hosts.setdefault(step.tls.secret or self.secret, [])
                 names += [host for host in step.hosts if host not in names]
         self._own(own)
         frontends = self._frontends(rules)
@@ -84,7 +84,17 @@ class _Writer:
         metadata = self._metadata()
         name = str(agreed(self.document, "object") or OBJECT)
         ingress = put_object(f"voyager.appscode.com/{self.api}", "Ingress", name, metadata, {"spec": spec})
-        return Written(ingress, [] if self.whole is not None else list(self._patches()))
+        services = {self._name_of(each): each for each in self.targets.objects()}
+        patches = {} if self.whole is not None else {self._name_of(each): each for each in self._patches()}
+        for key in services.keys() & patches.keys():  # of our own, so that there is nothing to patch
+            services[key] = {**patches.pop(key), "spec": services[key]["spec"]}
+        return Written(list(services.values()), ingress, list(patches.values()))
+
+    @staticmethod
+    def _name_of(made: Object) -> tuple[str, str, str]:
+        head = made["metadata"]
+        assert isinstance(head, dict)
+        return str(made["kind"]), str(head.get("namespace", "")), str(head["name"])
 
     def _metadata(self) -> Metadata:
         fields = {field: found for field in ("namespace", "labels", "annotations", "dns") if (found := agreed(self.document, field))}
@@ -102,13 +112,13 @@ class _Writer:
     def _own(self, found: list[Step]) -> None:
         everything = [(step, place) for step in found for place in places(step, self.ports)]
         names = default_names((place.host, place.path) for _, place in everything)
-        secure = {host for hosts in self.tls_hosts.values() for host in hosts}
+        secure: set[str | None] = {host for hosts in self.tls_hosts.values() for host in hosts}
         for (step, place), name in zip(everything, names, strict=True):
             assert isinstance(step.to, str)
             self.listening.add(place.port)
             said = [] if len(step.hosts) < 2 and step.name == name else [f"{HEAD}route {step.name}"]
             path: Object = {"path": place.path} if place.path else {}
-            plain = step.tls is None and place.host in secure
+            plain = step.tls is None and bool({place.host, f"*.{place.host}"} & secure)  # as Voyager looks a host up
             self._rule(place.host, place.port if step.points else None, {**path, "backend": self._backend(step.to, said)}, plain=plain)
 
     def _rule(self, host: str | None, port: int | None, path: Object, *, plain: bool = False) -> None:
@@ -132,14 +142,13 @@ class _Writer:
         rules = [*rules, *(self._lines(service) if isinstance(service, LoadBalancer) else [])]
         if first:
             self.defined.add(name)
-        return self._reference(service, name if first else None, rules)
+        ref = self.targets.ref("tcp_services" if tcp else "services", name)
+        return self._reference(ref, name if first else None, rules)
 
-    def _reference(self, service: LoadBalancer | TcpLoadBalancer, name: str | None, rules: list[str]) -> Object:
-        ref = service.servers[0].kubernetes
-        assert ref is not None
+    def _reference(self, ref: KubernetesRef, name: str | None, rules: list[str]) -> Object:
         own: Object = {"name": name} if name is not None else {}
         lines: Object = {"backendRules": list(rules)} if rules else {}
-        return {**own, **_service(ref, self.namespace, self.api), **lines}
+        return {**own, **_service(ref, self.targets.namespace, self.api), **lines}
 
     def _lines(self, service: LoadBalancer) -> Iterator[str]:
         """What only raw rules say of a service: its cookie, and what decides nothing here."""
@@ -154,7 +163,7 @@ class _Writer:
 
     def _affinity(self, service: LoadBalancer) -> Affinity:
         """What the annotations of its Kubernetes Service say."""
-        group = next(group for group in self.groups.values() if any(use.balancer is service for use in group))
+        group = next(group for group in self.targets.uses.values() if any(use.balancer is service for use in group))
         affinity = _of_group(group)
         assert affinity is not None
         return affinity
@@ -191,8 +200,8 @@ class _Writer:
                     self._declared(host, port, f"/{backend}", self._binding(backend, entry.to, step.to.cookie), secure=secure)
         if port not in self.listening:
             self._declared(host, port, f"/{wanted[0]}", self._backend(wanted[0], [], named=False), secure=secure)
-        if step.tls is not None and step.tls.secret is not None and not any(host in each for each in self.tls_hosts.values()):
-            self.tls_hosts[step.tls.secret].append(host)
+        if step.tls is not None and not any(host in each for each in self.tls_hosts.values()):
+            self.tls_hosts[step.tls.secret or self.secret].append(host)
 
     def _declared(self, host: str, port: int, path: str, backend: Object, *, secure: bool) -> None:
         self.listening.add(port)
@@ -203,7 +212,7 @@ class _Writer:
         assert isinstance(service, LoadBalancer)
         said = _cookie_said(cookie)
         note = [f"{HEAD}variant {said}"] if said else []
-        return self._reference(service, backend, [*self._lines(service), *note, *put_variant(cookie, name)])
+        return self._reference(self.targets.ref("services", name), backend, [*self._lines(service), *note, *put_variant(cookie, name)])
 
     # The rest.
 
@@ -221,9 +230,9 @@ class _Writer:
             self.rules.append({"tcp": {"port": self.ports.of(route.entry_points[0]), "backend": backend}})
 
     def _patches(self) -> Iterator[Object]:
-        for _, group in sorted(self.groups.items()):
-            affinity, ref = _of_group(group), group[0].balancer.servers[0].kubernetes
-            if affinity is None or ref is None:
+        for _, group in sorted(self.targets.uses.items()):
+            affinity, ref = _of_group(group), self.targets.ref(group[0].section, group[0].name)
+            if affinity is None:
                 continue
             where: Object = {"namespace": str(ref.namespace)} if ref.namespace else {}
             metadata: Object = {"name": str(ref.service), **where, "annotations": put_affinity(affinity)}
