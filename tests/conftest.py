@@ -35,6 +35,10 @@ REAL_PARTS = {
     "test_traefik_versions": "older versions of Traefik",
     "test_voyager_haproxy": "HAProxy",
     "test_voyager_real": "an API server of Kubernetes",
+    "test_files_on_traefik": "Traefik",
+    "test_containers_on_traefik": "Traefik and a stand-in of Docker's API",
+    "test_cluster_on_traefik": "an API server of Kubernetes, Traefik and Traefik 2.11",
+    "test_written_on_traefik": "an API server of Kubernetes, a stand-in of Docker's API, and Traefik",
     "test_example": "a wheel in a venv of its own",
 }
 """Test modules that need more than Python, and what they ran on."""
