@@ -40,7 +40,7 @@ from pinfeather.translators._syntax.traefik_crd import MANNER, SUBJECT, CrdOptio
 from pinfeather.translators._syntax.traefik_crd_reading import document_tree
 from pinfeather.translators._syntax.traefik_crd_supports import crd_supports
 from pinfeather.translators._syntax.traefik_crd_writing import object_trees
-from pinfeather.translators.contract import Emitted, File, Identity, KubernetesObject, Parsed, Source, Translator
+from pinfeather.translators.contract import Emitted, File, Identity, KubernetesObject, Parsed, Source, TextFile, Translator
 
 
 class IngressRouteOptions(CrdOptions):
@@ -59,7 +59,7 @@ def parse(source: Source, options: IngressRouteOptions) -> Parsed:
     return Parsed(document, found, spans, tuple(stream.passed))
 
 
-_OWN = re.compile(r"""^[ \t-]*["']?apiVersion["']?[ \t]*:[ \t]*["']?traefik\.(?:io|containo\.us)/""", re.MULTILINE)
+_OWN = re.compile(r"""^[ \t-]*["']?apiVersion["']?[ \t]*:[ \t]*["']?(?:traefik\.(?:io|containo\.us)|kustomize\.config\.k8s\.io)/""", re.MULTILINE)
 _JSON = re.compile(r'"apiVersion"\s*:\s*"traefik\.(?:io|containo\.us)/')
 
 
@@ -70,7 +70,10 @@ def recognise(file: File) -> bool:
 
 
 def emit(document: Document, options: IngressRouteOptions) -> Emitted:
-    return Emitted(tuple(KubernetesObject(tree) for tree in object_trees(document, options)))
+    trees = object_trees(document, options)
+    if not trees:
+        return Emitted((TextFile("objects.yaml", "# no routes\n"),))
+    return Emitted(tuple(KubernetesObject(tree) for tree in trees))
 
 
 def cookie_value(child: str) -> str:

@@ -96,7 +96,8 @@ def take_readings(stream: Stream, readings: Iterable[Reading], text: str, subjec
     first: Span | None = None
     for reading in readings:
         if reading.broken or reading.value is None:
-            stream.found += reading.diagnostics
+            nothing = text.strip() and [finding.code for finding in reading.diagnostics] == [Code.EMPTY]
+            stream.found += () if nothing else reading.diagnostics  # a stream of comments is one without objects
             continue
         own, kinds = _take(reading, text, subject, manner, stream)
         if kinds and not own:
@@ -186,7 +187,7 @@ def _object(node: Taking, text: str, subject: Collection[Kind], document: str) -
         return None
     assert (group if slash else "", kind) in subject
     namespace = tree.get("namespace")
-    where = str(namespace) if namespace else None
+    where = namespace if isinstance(namespace, str) else None  # a template stays one
     return KubeObject(group if slash else "", version if slash else api, kind, name, where, tree, node, held, text, document)
 
 

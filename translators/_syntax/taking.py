@@ -317,6 +317,8 @@ class Taking:
         shown = f" ({value!r})" if isinstance(value, str) and len(value) <= 60 else ""
         subject = repr(dotted(path)) if path else "the document"
         remedy = "put it in quotes" if wanted == "a text" and not isinstance(value, dict | list | None) else ""
+        if isinstance(value, str) and (value.lstrip("-").isdigit() or value in ("true", "false")):
+            remedy = "take the quotes away"
         self._say(Code.VALUE, f"{subject} is {wanted}, not {kind(value)}{shown}", steps, mark, remedy)
 
     def _say(self, code: Code, message: str, steps: tuple[str | int, ...], mark: Mark, instead: str = "") -> None:

@@ -28,7 +28,7 @@ OWN = (
     "IngressRoute", "IngressRouteTCP", "TraefikService", "Middleware", "MiddlewareTCP", "TLSOption", "ServersTransport",
     "ServersTransportTCP",
 )  # fmt: skip
-HELPERS = (("", "Service"), ("discovery.k8s.io", "EndpointSlice"), ("", "Secret"), ("cert-manager.io", "Certificate"))
+HELPERS = (("", "Service"), ("", "Endpoints"), ("discovery.k8s.io", "EndpointSlice"), ("", "Secret"), ("cert-manager.io", "Certificate"))
 """Objects of others that ours lean on. Those that nothing of ours needs are handed on."""
 SUBJECT = frozenset({*((group, kind) for group in (GROUP, OLD_GROUP) for kind in OWN), *HELPERS})
 MANNER = Manner(number_durations=True)
@@ -98,6 +98,9 @@ class Catalogue:
             if not isinstance(obj.name, Template) and not kube.is_subdomain(obj.name):
                 at = obj.metadata_node or obj.node
                 at.error(Code.VALUE, f"no object can be called {obj.name!r}", "name", instead="write a-z, 0-9, '-' and '.'")
+            if is_fragment(obj):
+                _say_fragment(obj)
+                continue
             if key in things:
                 obj.node.forget()
                 first = things[key].obj.node.span
@@ -126,11 +129,11 @@ class Catalogue:
             if parent not in self.applied:
                 said = f"{parent.where} says no namespace; it is taken to be applied into {str(written)!r}, whose things it names"
                 node.report(info(Code.ASSUMED, said, (*node.path, "namespace"), instead="write it", span=node.span_of("namespace")))
-            if self.applied.setdefault(parent, str(written)) == written:
+            if self.applied.setdefault(parent, str(written)) == str(written):
                 return written
         elif isinstance(written, Template) or isinstance(parent.namespace, Template):
             return written
-        said = f"{parent.where} names something in {written!r}: Traefik drops what does so, unless the instance allows it"
+        said = f"{parent.where} names something in {str(written)!r}: Traefik drops what does so, unless the instance allows it"
         node.error(Code.REFERENCE, said, "namespace", instead="put both into one namespace, or say --allow-cross-namespace if it does")
         return ""
 
@@ -190,6 +193,23 @@ class Catalogue:
             counted = ", ".join(f"{sum(obj.kind == kind for obj in objects)} {kind}" for kind in kinds)
             said = f"needed by no route, left alone: {counted}"
             self.stream.found.append(info(Code.SCOPE, said, span=objects[0].node.span, instead="--pass-through copies them to the output"))
+
+
+def is_fragment(obj: KubeObject) -> bool:
+    """Whether an object lacks what it could not be without: a patch that somebody merges into another."""
+    spec = obj.node.value.get("spec") if isinstance(obj.node.value, dict) else None
+    if obj.kind == "TraefikService":
+        return not isinstance(spec, dict) or not spec.keys() & {"weighted", "mirroring", "highestRandomWeight", "failover"}
+    if obj.kind not in ("IngressRoute", "IngressRouteTCP"):
+        return False
+    routes = spec.get("routes") if isinstance(spec, dict) else None
+    return not isinstance(routes, list) or not any(isinstance(route, dict) and "match" in route for route in routes)
+
+
+def _say_fragment(obj: KubeObject) -> None:
+    obj.node.forget()
+    said = f"{obj.where} is a part of an object, meant to be merged into another: it says nothing by itself"
+    obj.node.report(info(Code.PATCH_FRAGMENT, said, obj.node.path, instead="build the whole first", span=obj.node.span))
 
 
 def plain_name(name: str) -> str:

@@ -51,6 +51,9 @@ def backend_of(home: str, name: str, catalogue: Catalogue, known: dict[KubeObjec
 def _read(obj: KubeObject, home: str, catalogue: Catalogue) -> Backend:
     raw = obj.node.value.get("spec") if isinstance(obj.node.value, dict) else None
     slices = [each.obj for each in catalogue.of("EndpointSlice") if _is_slice_of(each.obj, obj, home, catalogue)]
+    endpoints = catalogue.find("Endpoints", home, obj.name)
+    if not slices and endpoints is not None:
+        slices = [endpoints.obj]
     external = isinstance(raw, dict) and raw.get("type") == "ExternalName"
     if not isinstance(raw, dict) or not (external or (slices and not raw.get("selector"))):
         return Backend(tuple(_plain_ports(raw)))
@@ -101,6 +104,16 @@ def _ports(spec: Taking) -> Iterator[tuple[str, Port]]:
 
 def _addresses(obj: KubeObject) -> Iterator[tuple[str, int, str]]:
     node = obj.node
+    if obj.kind == "Endpoints":
+        for subset in node.list("subsets"):
+            subset.tree("notReadyAddresses")
+            named = [(port.text("name") or "", port.integer("port", 1, 65535), port.tree("protocol"), port.tree("appProtocol")) for port in subset.list("ports")]
+            for address in subset.list("addresses"):
+                for key in ("hostname", "nodeName", "targetRef"):
+                    address.tree(key)
+                ip = address.text("ip")
+                yield from ((ip, port, name) for name, port, *_ in named if ip and port)
+        return
     node.text("addressType")
     ports: list[tuple[str, int]] = []
     for port in node.list("ports"):
@@ -247,8 +260,8 @@ def spots_of(texts: list[str], *, tcp: bool) -> list[Spot] | str:
     return spots
 
 
-def put_service_objects(name: str, namespace: str | None, spots: list[Spot]) -> list[Tree]:
-    """The Service, and an EndpointSlice for each family of addresses and each port."""
+def put_service_objects(name: str, namespace: str | None, spots: list[Spot], *, slices: bool) -> list[Tree]:
+    """The Service, and an EndpointSlice for each family of addresses and each port; Traefik up to 3.0 reads Endpoints instead."""
     head: dict[str, Tree] = {"name": name, **({"namespace": namespace} if namespace else {})}
     port = spots[0].port
     ports: Tree = [{"port": port, "protocol": "TCP"}]
@@ -263,6 +276,12 @@ def put_service_objects(name: str, namespace: str | None, spots: list[Spot]) -> 
     for spot in spots:
         assert spot.ip is not None
         groups.setdefault((spot.ip.version, spot.port), []).append(str(spot.ip))
+    if not slices:
+        subsets: list[Tree] = [
+            {"addresses": [{"ip": address} for address in addresses], "ports": [{"port": each, "protocol": "TCP"}]}
+            for (_, each), addresses in groups.items()
+        ]
+        return [*objects, {"apiVersion": "v1", "kind": "Endpoints", "metadata": dict(head), "subsets": subsets}]
     for (version, each), addresses in groups.items():
         slice_head: dict[str, Tree] = {**head, "name": f"{name}-ipv{version}-{each}", "labels": {SLICE_OF: name}}
         objects.append(

@@ -74,8 +74,9 @@ class Plan:
             members: list[Rung] = []
             others: list[Rung] = []
             seen: list[Match] = []
-            for number, canary in enumerate(route.canaries):
-                rung = Rung(index, number)
+            for rung in sorted((Rung(index, number) for number in range(len(route.canaries))), key=lambda each: -self.numbers[each]):
+                assert rung.canary is not None
+                canary = route.canaries[rung.canary]
                 match = flat(self.match(rung))
                 first = self.numbers[rung] > self.numbers[base] and not isinstance(canary.priority, Template)
                 fits = first and not isinstance(route.priority, Template) and match not in seen and is_canary_of(match, base_match)
@@ -133,21 +134,30 @@ class Plan:
 
     @cached_property
     def split_names(self) -> dict[int, str]:
-        """The TraefikService of each route whose split has a cookie: an item inside a route has no place for one."""
+        """The TraefikService of each route whose split has a cookie, for which a route has no place, or one variant that is a split."""
         taken = {kube.subdomain_name(name) for name in self.document.services}
         names: dict[int, str] = {}
         for index, route in enumerate(self.document.routes):
-            if route.split and route.sticky is not None:
+            single = self.document.services.get(route.split[0].to) if len(route.split) == 1 else None
+            if route.split and (route.sticky is not None or isinstance(single, Split)):
                 names[index] = free_name(f"{self.route_names[Rung(index, None)]}-split", taken)
                 taken.add(names[index])
         return names
 
+    @cached_property
+    def traefik_services(self) -> tuple[tuple[str, Key], ...]:
+        """Every TraefikService by its name, in their order: what a reader meets first is called first."""
+        named = [*self.aliases, *(name for name, each in self.document.services.items() if isinstance(each, Split))]
+        found: list[tuple[str, Key]] = [(kube.subdomain_name(name), ("services", name)) for name in named]
+        found += [(name, ("routes", index)) for index, name in self.split_names.items()]
+        return tuple(sorted(found, key=lambda each: (each[0], str(each[1]))))
+
     def _met(self) -> Iterator[str]:
         """The load balancers that are written as a use, in the order in which a reader meets them."""
-        for each in self.document.services.values():
-            yield from (entry.to for entry in (each.split if isinstance(each, Split) else ()))
-        for index in self.split_names:
-            yield from (entry.to for entry in self.document.routes[index].split)
+        for _, (section, key) in self.traefik_services:
+            split = self.document.services[str(key)] if section == "services" else self.document.routes[int(key)]
+            if not isinstance(split, LoadBalancer):
+                yield from (entry.to for entry in split.split)
         for written in self.ingress_routes:
             for rung in written.rungs:
                 single = self.single(rung)

@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pinfeather.model.diagnostics import Code, Path, info, warning
+from pinfeather.model.match import Match
 from pinfeather.model.noun import Template
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.traefik_crd import Catalogue, Named, free_name, metadata_of, router_name
+from pinfeather.translators._syntax.traefik_crd import Catalogue, Named, free_name, metadata_of, plain_name, router_name
 from pinfeather.translators._syntax.traefik_crd_plan import is_own_split
 from pinfeather.translators._syntax.traefik_crd_services import Backends, Target, mark_entry, named_by, use_child
 from pinfeather.translators._syntax.traefik_nouns import (
@@ -73,14 +74,9 @@ def _object(thing: Named, backends: Backends, splits: Splits, *, tcp: bool) -> I
     """The routers of one object, in their order; under names that are not theirs yet."""
     obj, catalogue = thing.obj, backends.catalogue
     spec = obj.node.map("spec")
-    value = spec.value if spec is not None and isinstance(spec.value, dict) else {}
-    routes = value.get("routes")
-    written = [route for route in routes if isinstance(route, dict)] if isinstance(routes, list) else []
-    if spec is None or not written or not any("match" in route for route in written):
-        obj.node.forget()
-        said = f"{obj.where} has no route with a `match`: a part of an object, meant to be merged into another"
-        obj.node.report(info(Code.PATCH_FRAGMENT, said, obj.node.path, instead="build the whole first", span=obj.node.span))
+    if spec is None:
         return
+    value = spec.value if isinstance(spec.value, dict) else {}
     if not _of_this_class(obj, spec, catalogue):
         spec.forget()
         return
@@ -153,6 +149,11 @@ def _tls(obj: KubeObject, spec: Taking, tree: dict[str, Tree], spans: Spans, cat
     options = node.map("options")
     if options is None:
         return True
+    if isinstance(options.value, dict) and options.value.get("name") == "default":
+        options.forget()
+        said = "no TLSOption is found by the name `default`, which Traefik keeps for the options of all: it disables the route"
+        node.error(Code.REFERENCE, said, "options", instead="take `options` out: the default ones hold anyway")
+        return False
     name = catalogue.refer("TLSOption", obj, options)
     if name is not None:
         found["options"] = name
@@ -216,7 +217,7 @@ def _router(
     if isinstance(raw, Template):
         tree["priority"] = {"template": str(raw)}  # stands for the number, and keeps the route from being lifted
     reader.mark(("to",), node, "services")
-    return Router(name, match, to, priority or length, not priority, tree, node, spans)
+    return Router(name, match, to, priority or length, not priority, tree, node, spans, thing.name)
 
 
 def _targets(node: Taking, name: str, dynamic: str, obj: KubeObject, backends: Backends, splits: Splits) -> str | None:
@@ -254,8 +255,10 @@ def _named(routers: list[Router], name: str, taken: set[str], splits: Splits, ba
     names: dict[str, str] = {}
     for position, (base, canaries) in enumerate(bases):
         last = position == len(bases) - 1
-        own = names[base.name] = name if last else free_name(f"{name}-{position + 1}", taken)
+        own = names[base.name] = name if last else free_name(_numbered(base, name, position + 1), taken)
         taken.add(own)
+        if not last:
+            _number_template(base, canaries, position + 1)
         lifted = {router.name for router, _ in canaries}
         for number, router in enumerate((each for each in routers if each.name in lifted), 1):
             names[router.name] = free_name(f"{own}-canary-{number}", taken)
@@ -269,6 +272,21 @@ def _named(routers: list[Router], name: str, taken: set[str], splits: Splits, ba
             backends.add(to, {"split": list(entries)}, spans)
             backends.splits[to] = spans
         yield router._replace(name=new, to=to)
+
+
+def _numbered(base: Router, name: str, number: int) -> str:
+    metadata = base.tree.get("metadata")
+    written = metadata.get("object") if isinstance(metadata, dict) else None
+    return plain_name(Template(f"{written}-{number}")) if isinstance(written, Template) else f"{name}-{number}"
+
+
+def _number_template(base: Router, canaries: list[tuple[Router, Match]], number: int) -> None:
+    """Gives the routes before the last one of a templated object an object's name of their own, so that both can be written."""
+    metadata = base.tree.get("metadata")
+    name = metadata.get("object") if isinstance(metadata, dict) else None
+    if isinstance(metadata, dict) and isinstance(name, Template):
+        for router in (base, *(each for each, _ in canaries)):
+            router.tree["metadata"] = {**metadata, "object": Template(f"{name}-{number}")}
 
 
 # Splits ----------------------------------------------------------------------------------------------------------------

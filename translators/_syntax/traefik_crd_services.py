@@ -247,11 +247,7 @@ def take_traefik_services(backends: Backends) -> None:
 def _take(thing: Named, backends: Backends) -> bool:
     obj, catalogue = thing.obj, backends.catalogue
     spec = obj.node.map("spec")
-    value = spec.value if spec is not None and isinstance(spec.value, dict) else {}
-    if spec is None or not any(key in value for key in ("weighted", *_NO_NOUN)):
-        obj.node.forget()
-        said = f"{obj.where} has no services: a part of an object, meant to be merged into another"
-        obj.node.report(info(Code.PATCH_FRAGMENT, said, obj.node.path, instead="build the whole first", span=obj.node.span))
+    if spec is None:
         return False
     spec.known(*_NO_NOUN, why="the model has no such service, and what goes there is left out")
     weighted = spec.map("weighted")

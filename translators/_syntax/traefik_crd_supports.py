@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping
 
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
-from pinfeather.model.features import FULL, Derived, Feature, Full, Near, Nothing, Support, When
+from pinfeather.model.features import FULL, Becomes, Derived, Feature, Full, Near, Nothing, Support, When
 from pinfeather.model.metadata import Metadata
 from pinfeather.model.normal import Rung
 from pinfeather.model.noun import Template
 from pinfeather.model.routes import Route, TcpRoute, Tls
-from pinfeather.model.services import LoadBalancer, TcpLoadBalancer, TcpSplit
+from pinfeather.model.services import KubernetesRef, LoadBalancer, Server, TcpLoadBalancer, TcpServer, TcpSplit
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax import traefik_supports as says
 from pinfeather.translators._syntax.traefik_crd import PROVIDER, CrdOptions, plain_name
 from pinfeather.translators._syntax.traefik_crd_backends import spots_of
 from pinfeather.translators._syntax.traefik_crd_middlewares import middleware_says
 from pinfeather.translators._syntax.traefik_crd_plan import Key, Plan
+from pinfeather.translators._syntax.traefik_table import file_table
 from pinfeather.translators._syntax.tree import Tree
 
 Answer = Full | Near | Nothing
@@ -45,44 +46,58 @@ def crd_supports(options: CrdOptions, *, templates: bool = False) -> dict[Featur
         return Derived(lambda document, path: what(plan(document), document, path), section, merge=True)
 
     table: dict[Feature, Support] = {
-        **dict.fromkeys(Feature, FULL),
-        **{feature: When(says.rule_says, "what a rule can hold") for feature in _RULES},
-        **dict.fromkeys((Feature.ANY, Feature.NOT), When(says.not_too_deep, "nested up to 40 deep")),
-        **{feature: When(middleware_says, "as Traefik has it; users stand in a Secret") for feature in Feature if feature.startswith("middleware.")},
+        **file_table(options.version, templates=templates),
+        **{feature: FULL for feature in _ALWAYS},
         **{feature: Nothing() for feature in _NEVER},
-        **{feature: When(asks(check), sentence) for feature, (check, sentence) in _CHECKS.items()},
-        **dict.fromkeys((Feature.COOKIE_MAX_AGE, Feature.COOKIE_DOMAIN), When(says.cookie_says, "0 and an empty text mean none")),
-        Feature.TCP_SNI: When(says.server_name, "with `tls` on the route"),
-        Feature.TLS: When(says.tls_sees(), "where no route without `tls` guards the same requests before it"),
-        Feature.STRATEGY: When(says.strategy_since(options.version), "p2c since 3.4, hrw and leasttime since 3.6"),
-        Feature.TCP_PASSTHROUGH: When(says.passthrough_says, "TCP only"),
+        **{feature: When(_middleware(options), "as Traefik has it; users stand in a Secret") for feature in _MIDDLEWARES},
+        Feature.SERVER_CONTAINER: Becomes(_service_of, _CONTAINER, "give it a name and a port, or the servers by URL: the service is left out"),
         Feature.ROUTE_NAME: named("a route is called as its object, a canary by its place in it", _route_name),
         Feature.SERVICE_NAME: named("a use of a Service is called after it", _service_name),
         Feature.MIDDLEWARE_NAME: named("as objects can be called", lambda _p, _d, path: kube.subdomain_name(str(path[1]))),
         Feature.TEMPLATE: FULL if templates else Nothing(),
     }
-    table[Feature.CANARY_PRIORITY] = table[Feature.PRIORITY] = When(_priority(), "given numbers are kept where they keep the order")
+    own = {feature: When(asks(check), sentence) for feature, (check, sentence) in _CHECKS.items()}
+    table |= {feature: support for feature, support in own.items() if not isinstance(table[feature], Nothing)}
     if templates:
-        table = {feature: _passing(support) for feature, support in table.items()}
-    if options.version < (3, 0):
-        return dict.fromkeys(Feature, Nothing("Traefik 2.11 is read, not written: say --traefik 3.0 or later"))
-    return says.since(table, options.version)
+        table = {feature: support if feature is Feature.OBJECT_NAME else _passing(support) for feature, support in table.items()}
+    return table
 
 
-_RULES = (
-    Feature.HOST, Feature.HOST_WILDCARD, Feature.HOST_REGEX, Feature.PATH_REGEX, Feature.HEADER_REGEX, Feature.COOKIE_REGEX,
-    Feature.QUERY_REGEX, Feature.CLIENT_IP, Feature.TCP_SNI_REGEX, Feature.TCP_ALPN,
+_ALWAYS = (
+    Feature.ENTRY_POINTS, Feature.TLS_DOMAINS, Feature.TLS_SECRET, Feature.TLS_ISSUER, Feature.DNS_RECORDS, Feature.NAMESPACE,
+    Feature.OBJECT_NAME, Feature.LABELS, Feature.ANNOTATIONS, Feature.SERVER_URL, Feature.SERVER_KUBERNETES, Feature.SERVICE_ALONE,
+    Feature.EXTERNAL,
 )  # fmt: skip
-_NEVER = (
-    Feature.CANARY_BINDS, Feature.BINDING_FIRST, Feature.SPLIT_UNBOUND, Feature.WEIGHT_ZERO_KEEP, Feature.WHEN_DOWN_REDRAW,
-    Feature.STICKY_SOURCE, Feature.SERVERS_NONE, Feature.SERVER_CONTAINER, Feature.SERVER_WEIGHT, Feature.PRESERVE_PATH, Feature.PORTS,
-    Feature.TLS_OFF, Feature.COOKIE_HASH,
-)  # fmt: skip
+"""What the objects have a place for, and the file has none, or another one."""
+_NEVER = (Feature.WHEN_DOWN_REDRAW, Feature.SERVERS_NONE, Feature.SERVER_WEIGHT, Feature.PRESERVE_PATH)
+_MIDDLEWARES = tuple(feature for feature in Feature if feature.startswith("middleware."))
+_CONTAINER = "it is written as the Kubernetes Service of that name: whatever endpoints it has"
 
 
-def _priority() -> Callable[[Document, Path], Answer]:
-    kept = says.priority_kept()
-    return lambda document, path: FULL if isinstance(says.found(document, path), Template) else kept(document, path)
+def _middleware(options: CrdOptions) -> Callable[[Document, Path], Answer]:
+    known = says.middleware_known(options.version)
+
+    def check(document: Document, path: Path) -> Answer:
+        answer = middleware_says(document, path)
+        if isinstance(answer, Nothing):
+            return answer
+        version = known(document, path)
+        return version if isinstance(version, Nothing) and "version" in version.instead else answer
+
+    return check
+
+
+def _service_of(document: Document, path: Path) -> Server | TcpServer | None:
+    """The Service that is called as a container."""
+    server = says.found(document, path[:-1])
+    assert isinstance(server, Server | TcpServer)
+    ref = server.container
+    if ref is None or ref.name is None or ref.port is None or not kube.is_name(ref.name):
+        return None
+    meant = KubernetesRef(service=ref.name, port=ref.port, scheme=None if isinstance(server, TcpServer) else ref.scheme)
+    if isinstance(server, TcpServer):
+        return TcpServer(kubernetes=meant, tls=server.tls)
+    return Server(kubernetes=meant, weight=server.weight, preserve_path=server.preserve_path)
 
 
 def _passing(support: Support) -> Support:
@@ -232,7 +247,7 @@ def _transports(_plan: Plan, document: Document, _path: Path) -> Answer:
     return _definitions(document.servers_transports, document.servers_transports)
 
 
-def _transport(plan: Plan, document: Document, path: Path) -> Answer:
+def _transport(_plan: Plan, document: Document, path: Path) -> Answer:
     return says.transport_says(document, path)
 
 
@@ -243,7 +258,10 @@ def _tls_options(_plan: Plan, document: Document, _path: Path) -> Answer:
 
 
 def _tls_option(_plan: Plan, document: Document, path: Path) -> Answer:
-    return FULL
+    """Traefik looks for `default` in the namespace of the route, where it never is, as observed."""
+    if says.found(document, path) != "default":
+        return FULL
+    return Nothing("an object cannot name the default options, and has them where it names none: leave `options` out")
 
 
 def _secret(_plan: Plan, document: Document, path: Path) -> Answer:

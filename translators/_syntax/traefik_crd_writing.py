@@ -9,7 +9,6 @@ from pinfeather.model.normal import Rung
 from pinfeather.model.noun import Noun, Template
 from pinfeather.model.routes import Route, TcpRoute, Tls
 from pinfeather.model.services import KubernetesRef, LoadBalancer, Split, TcpLoadBalancer
-from pinfeather.translators._syntax.rule import print_http
 from pinfeather.translators._syntax.traefik_crd import PROVIDER, CrdOptions
 from pinfeather.translators._syntax.traefik_crd_backends import Spot, put_service_objects, spots_of
 from pinfeather.translators._syntax.traefik_crd_middlewares import Refer, put_middleware_objects, put_object
@@ -22,7 +21,7 @@ from pinfeather.translators._syntax.traefik_nouns import (
     TLS_OPTIONS,
     put,
 )
-from pinfeather.translators._syntax.traefik_routing import put_observability, tcp_numbers, tcp_rule
+from pinfeather.translators._syntax.traefik_routing import Rules, put_observability, tcp_numbers, tcp_rule
 from pinfeather.translators._syntax.traefik_services import put_sticky
 from pinfeather.translators._syntax.traefik_supports import is_tcp_transport
 from pinfeather.translators._syntax.tree import Tree
@@ -42,14 +41,15 @@ class _Writer:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.document = plan.document
+        self.rules = Rules(plan.options.version, plan.templates)
         self.joint = "_" if plan.options.safe_naming else "-"
 
     def objects(self) -> Iterator[Tree]:
         document = self.document
-        for section, tcp in (("services", False), ("tcp_services", True)):
-            for name in getattr(document, section):
+        for section in ("services", "tcp_services"):
+            for name in sorted(getattr(document, section)):
                 if (spots := self._spots((section, name))) is not None:
-                    yield from put_service_objects(name, self.plan.home((section, name)), spots)
+                    yield from put_service_objects(name, self.plan.home((section, name)), spots, slices=self.plan.options.version > (3, 0))
         for name, options in document.tls_options.items():
             yield put_object("TLSOption", name, self.plan.home(("tls_options", name)), None, {"spec": put(options, _TLS_OPTION_KEYS)})
         for name, tree in document.servers_transports.items():
@@ -59,7 +59,7 @@ class _Writer:
             for name, middleware in getattr(document, section).items():
                 key: Key = (section, name)
                 refer = self._referrer(key)
-                yield from put_middleware_objects(name, middleware, self.plan.home(key), refer, tcp=tcp)
+                yield from put_middleware_objects(object_of(middleware) or name, middleware, self.plan.home(key), refer, tcp=tcp)
         yield from self._traefik_services()
         yield from self._certificates()
         for written in self.plan.ingress_routes:
@@ -138,20 +138,15 @@ class _Writer:
         return {**tree, **({"scheme": ref.scheme} if ref.scheme else {})}
 
     def _traefik_services(self) -> Iterator[Tree]:
-        for name, service in self.document.services.items():
-            key: Key = ("services", name)
-            written = object_of(service) or name
-            if name in self.plan.aliases:
-                weighted: Fields = {"services": [self._item(key, name)]}
-            elif isinstance(service, Split):
-                weighted = self._weighted(key, service)
+        for name, key in self.plan.traefik_services:
+            noun = self.document.services[str(key[1])] if key[0] == "services" else self.document.routes[int(key[1])]
+            if isinstance(noun, LoadBalancer):
+                weighted: Fields = {"services": [self._item(key, str(key[1]))]}
             else:
-                continue
-            yield put_object("TraefikService", written, self.plan.home(key), service.metadata, {"spec": {"weighted": weighted}})
-        for index, name in self.plan.split_names.items():
-            key = ("routes", index)
-            weighted = self._weighted(key, self.document.routes[index])
-            yield put_object("TraefikService", name, self.plan.home(key), None, {"spec": {"weighted": weighted}})
+                weighted = self._weighted(key, noun)
+            own = None if isinstance(noun, Route) else noun.metadata
+            written = name if isinstance(noun, Route) else object_of(noun) or name
+            yield put_object("TraefikService", written, self.plan.home(key), own, {"spec": {"weighted": weighted}})
 
     def _weighted(self, holder: Key, split: Split | Route) -> Fields:
         return {"services": self._entries(holder, split), **put_sticky(split.sticky)}
@@ -173,12 +168,14 @@ class _Writer:
     def _rung(self, holder: Key, rung: Rung) -> Tree:
         route = self.plan.single(rung)
         number: Tree = route.priority if isinstance(route.priority, Template) else self.plan.numbers[rung]
-        tree: Fields = {"match": print_http(self.plan.match(rung), templates=self.plan.templates), "kind": "Rule", "priority": number}
+        tree: Fields = {"match": self.rules.http(self.plan.match(rung)), "kind": "Rule", "priority": number}
         tree |= self._middlewares(holder, "middlewares", route.middlewares)
         if route.to is not None:
             tree["services"] = [self._item(holder, route.to)]
         elif rung.canary is None and rung.route in self.plan.split_names:
             tree["services"] = [{"name": self.plan.split_names[rung.route], "kind": "TraefikService"}]
+        elif len(route.split) == 1:  # Traefik ignores the weight of one that stands alone
+            tree["services"] = [self._item(holder, route.split[0].to)]
         else:
             tree["services"] = self._entries(holder, route)
         if route.observability is not None:
@@ -190,7 +187,7 @@ class _Writer:
         if tls.secret is not None:
             tree["secretName"] = tls.secret
         if tls.options is not None:
-            tree["options"] = {"name": "default"} if tls.options == "default" else self._reference(holder, "tls_options", tls.options)
+            tree["options"] = self._reference(holder, "tls_options", tls.options)
         if tls.resolver is not None:
             tree["certResolver"] = tls.resolver
         if tls.domains:
@@ -205,7 +202,7 @@ class _Writer:
         alone = [(name, Fields()) for name in self.plan.tcp_targets(route)]
         items: list[Tree] = [{**self._tcp_item(key, name), **extra} for name, extra in (weighted or alone)]
         rule: Fields = {
-            "match": tcp_rule(route, templates=self.plan.templates),
+            "match": tcp_rule(route, self.rules),
             "priority": route.priority if isinstance(route.priority, Template) else number,
             **self._middlewares(key, "tcp_middlewares", route.middlewares),
             "services": items,

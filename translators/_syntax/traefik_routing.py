@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, warning
@@ -28,6 +29,8 @@ from pinfeather.translators._syntax.tree import Tree
 
 _HIGHEST = 2**63 - 1 - 1000
 """What Traefik keeps for itself begins above (pkg/server/router/router.go)."""
+_MANY = 200
+"""Routes without a plain host that are still held against all others."""
 _NOWHERE = "nowhere@elsewhere"
 EVERYTHING = PathIs.model_construct(path=PathMatch.model_construct(prefix="/"))
 """Holds for every request: Traefik wants a rule that says something."""
@@ -274,6 +277,8 @@ def say_assumed(routers: Sequence[Router]) -> None:
 
     Where the more specific router comes first anyway, or where no request can hold for both, nothing is said.
     """
+    if len(routers) < 2 or not any(router.assumed for router in routers):
+        return
     routes = tuple(_bare(router).model_copy(update={"name": f"r{index}"}) for index, router in enumerate(routers))
     places = []
     for order in (routes, routes[::-1]):  # two routes of one rank come in the order of the document
@@ -316,7 +321,40 @@ def numbers(document: Document) -> dict[Rung, int]:
     """The priority that is written for each route and canary: the given ones where they keep the order, else all anew."""
     order = precedence(document)
     given = [_given(document, rung) for rung in order]
+    numbers = [number for number in given if number]
+    if len(numbers) == len(order) and all(one >= other for one, other in pairwise(numbers)) and not _tied(document, order, numbers):
+        return dict(zip(order, numbers, strict=True))
     return dict(zip(order, _descending(given), strict=True))
+
+
+def _tied(document: Document, order: Sequence[Rung], numbers: Sequence[int]) -> bool:
+    """Whether two of one number may hold for one request, so that Traefik would choose at random."""
+    runs: dict[int, list[Route]] = {}
+    for rung, number in zip(order, numbers, strict=True):
+        route = document.routes[rung.route]
+        single = route if rung.canary is None else alone(route, rung.canary)
+        if single is None:
+            return True
+        runs.setdefault(number, []).append(single)
+    return any(_overlapping([lifted(route) for route in run]) for run in runs.values() if len(run) > 1)
+
+
+def _overlapping(forms: Sequence[Route]) -> bool:
+    """Whether two of these routes overlap. Those with plain hosts are held against those of the same hosts only."""
+    by_host: dict[str, list[Route]] = {}
+    everywhere: list[Route] = []
+    for form in forms:
+        plain = form.hosts and not any("*" in host or isinstance(host, Template) for host in form.hosts)
+        if not plain:
+            everywhere.append(form)
+        for host in form.hosts if plain else ():
+            by_host.setdefault(host, []).append(form)
+    if len(everywhere) > _MANY:
+        return True
+    held = [(one, other) for among in by_host.values() for place, one in enumerate(among) for other in among[place + 1 :]]
+    held += [(one, other) for place, one in enumerate(everywhere) for other in everywhere[place + 1 :]]
+    held += [(one, other) for one in everywhere for among in by_host.values() for other in among]
+    return any(one is not other and overlap(one, other) for one, other in held)
 
 
 def tcp_numbers(document: Document) -> dict[int, int]:
