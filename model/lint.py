@@ -6,11 +6,14 @@ shows (a label that Traefik ignores, an old API group) its reader reports.
 
 from __future__ import annotations
 
-from pinfeather.model import lint_advice, lint_cookies, lint_routes, lint_splits
 from pinfeather.model.diagnostics import Diagnostic
 from pinfeather.model.document import Document
+from pinfeather.model.lint_advice import CHECKS as ADVICE
+from pinfeather.model.lint_cookies import CHECKS as COOKIES
+from pinfeather.model.lint_routes import CHECKS as ROUTES
+from pinfeather.model.lint_splits import CHECKS as SPLITS
 
-CHECKS = (*lint_cookies.CHECKS, *lint_splits.CHECKS, *lint_routes.CHECKS, *lint_advice.CHECKS)
+CHECKS = (*COOKIES, *SPLITS, *ROUTES, *ADVICE)
 
 
 def lint(document: Document) -> tuple[Diagnostic, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from pinfeather import _render
 from pinfeather._files import FileError, write_atomic
 from pinfeather._lint import Linted, lint
 from pinfeather._sources import UsageError
-from pinfeather.cli import VERSION
 from pinfeather.model.diagnostics import Report, Severity
 from pinfeather.translators._syntax.repair import lines_of
 
@@ -43,7 +43,7 @@ def _tell(found: Linted, given: argparse.Namespace) -> None:
         return
     machine = {
         "json": lambda: _render.as_json(found.report),
-        "sarif": lambda: _render.as_sarif(found.report, VERSION),
+        "sarif": lambda: _render.as_sarif(found.report, version("pinfeather")),
         "github": lambda: _render.as_github(found.report),
     }
     sys.stdout.write(machine[given.report]())
