@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
 
-.PHONY: help setup setup-dev setup-test up preview down test check bench accept lock
+.PHONY: help setup setup-dev setup-test up preview down test check bench accept lock fuzz long
 
 help:
 	@echo 'make up       deploy the stack $(STACK) and check what runs (again: only what changed)'
@@ -13,6 +13,8 @@ help:
 	@echo 'make test     the tests; ARGS="-k cookie" is passed on'
 	@echo 'make check    types, lint, format, imports'
 	@echo 'make bench    the figures of bench/README.md'
+	@echo 'make fuzz     bad input for every reader; ARGS="--format docker-labels --count 100000"'
+	@echo 'make long     random documents through every pair of formats; ARGS="--count 100000"'
 	@echo 'make accept   write the golden texts of tests/cases/ again'
 	@echo 'make lock     write requirements.txt and what is locked in requirements/ again (needs pip-tools)'
 	@echo
@@ -43,6 +45,12 @@ check:
 
 bench: setup-dev
 	@$(RUN) -m bench $(ARGS)
+
+fuzz: setup-dev
+	@$(RUN) -m tests.fuzz $(ARGS)
+
+long: setup-dev
+	@$(RUN) -m tests.fuzz.pairs $(ARGS)
 
 accept: setup-dev
 	@$(RUN) -m pytest tests/test_cases.py tests/test_docs.py tests/test_support_matrix.py --accept-cases $(ARGS)
