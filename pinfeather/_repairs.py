@@ -76,7 +76,14 @@ _LABELLED = {
     "`same_site: lax`": "`…sticky.cookie.samesite=lax`", "`health_check: {path: /healthz}`": "`…loadbalancer.healthcheck.path=/healthz`",
     "max_age: ": "…sticky.cookie.maxage=",
 }  # fmt: skip
-_WORDS = {"docker-labels": _LABELLED, "traefik-file": _CAMEL, "ingressroute": _CAMEL, "helm-values": _CAMEL}
+_CAMEL_FORMATS = ("traefik-file", "ingressroute", "helm-values")
+_ANNOTATED = {
+    "`secure: true`": '`service.sticky.cookie.secure: "true"`',
+    "`http_only: true`": '`service.sticky.cookie.httponly: "true"`',
+    "`same_site: lax`": '`service.sticky.cookie.samesite: "lax"`',
+    "max_age: ": "service.sticky.cookie.maxage: ",
+}
+_WORDS = {"docker-labels": _LABELLED, "ingress": _ANNOTATED, **dict.fromkeys(_CAMEL_FORMATS, _CAMEL)}
 
 
 def in_words_of(form: str, finding: Diagnostic) -> Diagnostic:
@@ -114,6 +121,10 @@ def _attribute(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
         edits = _everywhere(span, text, lambda lines, span: _beside(lines, span, field, value, text.format))
         if edits:
             return title, edits
+    whole = text.spans.get(finding.path)
+    bare = on_one_line(text.lines.get(whole.file, []), whole) if whole is not None else None
+    if whole is not None and bare in ("{}", "true") and text.format in _CAMEL_FORMATS and not whole.file.endswith(".toml"):
+        return title, (Edit(whole, f"{{{_FIELDS[field]}: {value}}}", bare),)
     return title, ()
 
 

@@ -135,6 +135,16 @@ FIXED: dict[str, tuple[str, str, str]] = {
         ),
     ),
     "written as false": ("a.yml", WRITTEN, WRITTEN.replace("secure: false ", "secure: true ").replace('"false"', '"true"')),
+    "empty": (
+        "a.yml",
+        FLOW.replace("{name: srv_id}", "{}"),
+        FLOW.replace("{name: srv_id}", "{secure: true, httpOnly: true, sameSite: lax}"),
+    ),
+    "true": (
+        "a.yml",
+        FLOW.replace("{name: srv_id}", "true"),
+        FLOW.replace("{name: srv_id}", "{secure: true, httpOnly: true, sameSite: lax}"),
+    ),
     "ours": ("a.yaml", OURS, OURS.replace("{name: srv_id,", "{name: srv_id, secure: true, same_site: lax,")),
     "SameSite=None without Secure": (
         "a.yml",
