@@ -87,7 +87,7 @@ class _Linter:
         named = not path.is_dir()
         config = self._config_for(path.parent if named else path)
         for each in (path,) if named else below(path):
-            if config.excludes(each) or str(each) in self.seen:
+            if config.excludes(each) or str(each) in self.seen or (each.name == _config.NAME and not named):
                 continue
             self.files += 1
             self.seen.add(str(each))

@@ -65,6 +65,11 @@ def test_a_severity_is_another(level: str, code: int, lint: Lint, put: Put) -> N
     assert f": {level} lint.cookie-same-site: " in found[2]
 
 
+def test_it_is_no_file_that_is_linted(lint: Lint, put: Put) -> None:
+    put({"a.yaml": COOKIE, ".pinfeather.toml": QUIET["a code"]})
+    assert lint()[1].startswith("1 of 1 file is routing (1 pinfeather); ")
+
+
 def test_the_nearest_file_upward_holds(lint: Lint, put: Put) -> None:
     put({"dev/a.yaml": COOKIE, "dev/.pinfeather.toml": "", ".pinfeather.toml": QUIET["a code"]})
     assert lint(".")[0] == 0, "the folder that is linted decides"
