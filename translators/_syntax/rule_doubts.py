@@ -81,7 +81,7 @@ def _texts(part: Leaf) -> Iterator[str]:
 
 
 def _old(part: Leaf) -> Iterator[str]:
-    if isinstance(part, Query) and part.query.value == "" and "=" in part.query.name.strip("="):
+    if isinstance(part, Query) and part.query.value == "" and "=" in part.query.name:
         yield part.query.name
     yield from (
         text
