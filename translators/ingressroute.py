@@ -59,7 +59,8 @@ def parse(source: Source, options: IngressRouteOptions) -> Parsed:
     return Parsed(document, found, spans, tuple(stream.passed))
 
 
-_OWN = re.compile(r"""^[ \t-]*["']?apiVersion["']?[ \t]*:[ \t]*["']?(?:traefik\.(?:io|containo\.us)|kustomize\.config\.k8s\.io)/""", re.MULTILINE)
+_GROUPS = r"(?:traefik\.(?:io|containo\.us)|kustomize\.config\.k8s\.io)/"
+_OWN = re.compile(rf"""^[ \t-]*["']?apiVersion["']?[ \t]*:[ \t]*["']?{_GROUPS}""", re.MULTILINE)
 _JSON = re.compile(r'"apiVersion"\s*:\s*"traefik\.(?:io|containo\.us)/')
 
 

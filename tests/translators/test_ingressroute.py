@@ -16,9 +16,7 @@ from pinfeather.translators.contract import File, Parsed, Source
 from pinfeather.translators.ingressroute import TRANSLATOR, IngressRouteOptions
 
 PLAIN = IngressRouteOptions()
-EVERYTHING = IngressRouteOptions(
-    safe_naming=True, allow_cross_namespace=True, allow_external_name_services=True, allow_empty_services=True
-)
+EVERYTHING = IngressRouteOptions(safe_naming=True, allow_cross_namespace=True, allow_external_name_services=True, allow_empty_services=True)
 
 
 def read(text: str, options: IngressRouteOptions = PLAIN) -> Parsed:
@@ -249,7 +247,9 @@ def test_a_certificate_is_who_renews_the_secret() -> None:
 
 
 def test_objects_that_nothing_needs_are_handed_on() -> None:
-    service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: v1, namespace: prod}\nspec: {selector: {app: v1}, ports: [{port: 80}]}\n"
+    service = (
+        "---\napiVersion: v1\nkind: Service\nmetadata: {name: v1, namespace: prod}\nspec: {selector: {app: v1}, ports: [{port: 80}]}\n"
+    )
     deployment = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: v1}\n"
     parsed = read(ROUTE + service + deployment)
     assert sorted(parsed.passed) == sorted((service, deployment))
@@ -353,4 +353,3 @@ def test_the_corpus_of_seeds_is_recognised() -> None:
     assert TRANSLATOR.recognise(File("a.json", '{"apiVersion": "traefik.containo.us/v1alpha1", "kind": "Middleware"}'))
     assert not TRANSLATOR.recognise(File("a.yaml", "apiVersion: v1\nkind: Service\n"))
     assert not TRANSLATOR.recognise(File("values.yaml", f"customResources:\n- |\n  {ROUTE}"))
-

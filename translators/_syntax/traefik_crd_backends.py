@@ -107,7 +107,10 @@ def _addresses(obj: KubeObject) -> Iterator[tuple[str, int, str]]:
     if obj.kind == "Endpoints":
         for subset in node.list("subsets"):
             subset.tree("notReadyAddresses")
-            named = [(port.text("name") or "", port.integer("port", 1, 65535), port.tree("protocol"), port.tree("appProtocol")) for port in subset.list("ports")]
+            named = [
+                (port.text("name") or "", port.integer("port", 1, 65535), port.tree("protocol"), port.tree("appProtocol"))
+                for port in subset.list("ports")
+            ]
             for address in subset.list("addresses"):
                 for key in ("hostname", "nodeName", "targetRef"):
                     address.tree(key)
@@ -206,7 +209,9 @@ def _port(asked: Asked, backend: Backend, obj: KubeObject) -> tuple[str, int] | 
         return "", asked.port
     has = ", ".join(f"{number}{f' ({name})' if name else ''}" for name, number in backend.ports) or "none"
     said = f"{obj.where} has no port {asked.port!r} (it has {has}): Traefik drops the route"
-    asked.node.report(error(Code.REFERENCE, said, (*asked.node.path, "port"), instead="name one that it has", span=asked.node.span_of("port")))
+    asked.node.report(
+        error(Code.REFERENCE, said, (*asked.node.path, "port"), instead="name one that it has", span=asked.node.span_of("port"))
+    )
     return None
 
 
@@ -291,7 +296,7 @@ def put_service_objects(name: str, namespace: str | None, spots: list[Spot], *, 
                 "metadata": slice_head,
                 "addressType": f"IPv{version}",
                 "ports": [{"name": "", "port": each, "protocol": "TCP"}],
-                "endpoints": [{"addresses": [address]} for address in addresses],
+                "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],  # 3.4 wants it said
             }
         )
     return objects

@@ -44,8 +44,9 @@ OTHER_KEYS: Mapping[str, str] = {
     "compress": "excludedContentTypes includedContentTypes minResponseBodyBytes encodings defaultEncoding",
     "contentType": "autoDetect",
     "digestAuth": "secret removeHeader realm headerField",
-    "errors": "status statusRewrites service query forwardNGINXHeaders",
-    "forwardAuth": "address trustForwardHeader authResponseHeaders authResponseHeadersRegex authRequestHeaders tls addAuthCookiesToResponse "
+    "errors": "status statusRewrites service query errorRequestHeaders",
+    "forwardAuth": "address trustForwardHeader authResponseHeaders authResponseHeadersRegex authRequestHeaders tls "
+    "addAuthCookiesToResponse "
     "headerField forwardBody maxBodySize maxResponseBodySize preserveLocationHeader preserveRequestMethod authSigninURL",
     "grpcWeb": "allowOrigins",
     "headers": "customRequestHeaders customResponseHeaders accessControlAllowCredentials accessControlAllowHeaders "
@@ -209,6 +210,7 @@ def _chain(obj: KubeObject, spec: Taking, at: Path, catalogue: Catalogue) -> Tre
 
 
 # Writing ---------------------------------------------------------------------------------------------------------------
+
 
 def secret_name(middleware: str) -> str:
     """The Secret with the users of a middleware."""

@@ -125,7 +125,7 @@ class Plan:
             seen: list[LoadBalancer] = []
             for entry in split:
                 balancer = balancers.get(entry.to)
-                if balancer is None or entry.to in found or balancer.servers and balancer.servers[0].url is not None:
+                if balancer is None or entry.to in found or (balancer.servers and balancer.servers[0].url is not None):
                     continue
                 if balancer in seen:
                     found.add(entry.to)

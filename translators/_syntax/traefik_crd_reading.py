@@ -37,7 +37,7 @@ def document_tree(stream: Stream, options: CrdOptions, expressions: re.Pattern[s
         **dict(_nouns(catalogue, "ServersTransportTCP", lambda thing, at: _transport(thing, at, TCP_TRANSPORT, catalogue))),
     }
     for kind, tcp in (("Middleware", False), ("MiddlewareTCP", True)):
-        made = _nouns(catalogue, kind, lambda thing, at, tcp=tcp: take_middleware_object(thing.obj, at, catalogue, tcp=tcp))  # type: ignore[misc]
+        made = _nouns(catalogue, kind, lambda thing, at, tcp=tcp: take_middleware_object(thing.obj, at, catalogue, tcp=tcp))
         tree[SECTIONS[kind]] = dict(made)
     backends, tcp_backends = Backends(catalogue), Backends(catalogue, section="tcp_services")
     take_traefik_services(backends)
@@ -68,17 +68,17 @@ def _tls_option(thing: Named, at: Path, catalogue: Catalogue) -> Tree:
     catalogue.spans[at] = obj.node.span
     if spec is None:
         return {}
-    found = take(spec, _TLS_OPTION_KEYS, at, catalogue.reader(obj))
-    for key in ("disableSessionTickets", "preferServerCipherSuites"):
-        if spec.boolean(key):
-            said = f"`{key}` is not in the model: it is left out"
-            spec.report(warning(Code.UNSUPPORTED, said, (*at, key), span=spec.key_span_of(key)))
     raw = spec.value.get("clientAuth") if isinstance(spec.value, dict) else None
     if isinstance(raw, dict) and raw.get("secretNames"):
         said = "`clientAuth.secretNames` is known, but not read: who may come is in Secrets"
         spec.error(Code.UNSUPPORTED, said, "clientAuth", instead="every route that asks for these options is left out")
         spec.forget()
         return None
+    found = take(spec, _TLS_OPTION_KEYS, at, catalogue.reader(obj))
+    for key in ("disableSessionTickets", "preferServerCipherSuites"):
+        if spec.boolean(key):
+            said = f"`{key}` is not in the model: it is left out"
+            spec.report(warning(Code.UNSUPPORTED, said, (*at, key), span=spec.key_span_of(key)))
     return found
 
 
@@ -88,7 +88,9 @@ def _transport(thing: Named, at: Path, keys: tuple[str, ...], catalogue: Catalog
     if spec is None:
         return {}
     written = spec.value if isinstance(spec.value, dict) else {}
-    found = {key: spec.tree(key) for key in (*(key for key in written if key in keys), *keys)}  # all asked for: a misspelt one is told from them
+    found = {
+        key: spec.tree(key) for key in (*(key for key in written if key in keys), *keys)
+    }  # all asked for: a misspelt one is told from them
     return {key: written[key] for key in found if written.get(key) is not None}
 
 

@@ -96,7 +96,9 @@ def _object(thing: Named, backends: Backends, splits: Splits, *, tcp: bool) -> I
         if match in seen and not catalogue.options.safe_naming:
             made = [each for each in made if each.node is not seen[match]]
             said = f"Traefik names a route after its `match`: this one takes the place of line {seen[match].span.line}, which is gone"
-            node.report(warning(Code.COLLISION, said, node.path, instead="take one of them out, or set safeNaming", span=node.span_of("match")))
+            node.report(
+                warning(Code.COLLISION, said, node.path, instead="take one of them out, or set safeNaming", span=node.span_of("match"))
+            )
         seen[match] = node
         made.append(router)
     yield from made
@@ -170,7 +172,11 @@ def _issuer(obj: KubeObject, secret: str, found: dict[str, Tree], spans: Spans, 
             continue
         if catalogue.home(thing.obj) != catalogue.home(obj) or ref.get("kind", "Issuer") not in ("Issuer", "ClusterIssuer"):
             continue
-        if not isinstance(ref.get("name"), str) or not set(spec) <= {"secretName", "dnsNames", "issuerRef"} or not set(ref) <= {"name", "kind", "group"}:
+        if (
+            not isinstance(ref.get("name"), str)
+            or not set(spec) <= {"secretName", "dnsNames", "issuerRef"}
+            or not set(ref) <= {"name", "kind", "group"}
+        ):
             continue
         if thing.obj not in catalogue.used:
             catalogue.used.add(thing.obj)

@@ -128,7 +128,8 @@ class Backends:
         port = item.text("port") if isinstance(raw, str) else item.integer("port", 1, 65535)
         scheme = None if self.tcp else item.text("scheme") or None
         if not name:
-            item.error(Code.VALUE, "an item of `services` has no name", instead="add `name`")
+            if isinstance(item.value, dict) and item.value.get("name") in (None, ""):
+                item.error(Code.VALUE, "an item of `services` has no name", instead="add `name`")
             return None
         if port is None:
             if raw is None:
@@ -138,7 +139,9 @@ class Backends:
             item.error(Code.VALUE, f"`port: {port!r}` is the name of a port, and no number", "port", instead=f"write `port: {port}`")
             return None
         if scheme is not None and scheme not in SCHEMES and not isinstance(scheme, Template):
-            item.error(Code.VALUE, f"there is no scheme {scheme!r}: Traefik drops the route", "scheme", instead=f"one of {', '.join(SCHEMES)}")
+            item.error(
+                Code.VALUE, f"there is no scheme {scheme!r}: Traefik drops the route", "scheme", instead=f"one of {', '.join(SCHEMES)}"
+            )
             return None
         return None if namespace == "" else Asked(item, parent, name, namespace, port, scheme)
 
@@ -154,7 +157,9 @@ class Backends:
         native = item.boolean("nativeLB")
         if sticky is not None and native:
             said = "with nativeLB there is one server, the Service itself: the cookie pins nothing, kube-proxy draws the pod"
-            item.report(warning(Code.NATIVE_LB, said, item.path, instead="leave nativeLB out; read without `sticky`", span=item.span_of("nativeLB")))
+            item.report(
+                warning(Code.NATIVE_LB, said, item.path, instead="leave nativeLB out; read without `sticky`", span=item.span_of("nativeLB"))
+            )
         elif sticky is not None:
             tree["sticky"] = sticky
         for key in (key for key, on in (("nativeLB", native), ("nodePortLB", item.boolean("nodePortLB"))) if on):

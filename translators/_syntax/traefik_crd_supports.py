@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
 from pinfeather.model.features import FULL, Becomes, Derived, Feature, Full, Near, Nothing, Support, When
-from pinfeather.model.metadata import Metadata
 from pinfeather.model.normal import Rung
 from pinfeather.model.noun import Template
 from pinfeather.model.routes import Route, TcpRoute, Tls
 from pinfeather.model.services import KubernetesRef, LoadBalancer, Server, TcpLoadBalancer, TcpServer, TcpSplit
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax import traefik_supports as says
-from pinfeather.translators._syntax.traefik_crd import PROVIDER, CrdOptions, plain_name
+from pinfeather.translators._syntax.traefik_crd import PROVIDER, CrdOptions
 from pinfeather.translators._syntax.traefik_crd_backends import spots_of
+from pinfeather.translators._syntax.traefik_crd_metadata import annotations_say, dns_says, labels_say, namespace_says, object_says
 from pinfeather.translators._syntax.traefik_crd_middlewares import middleware_says
 from pinfeather.translators._syntax.traefik_crd_plan import Key, Plan
 from pinfeather.translators._syntax.traefik_table import file_table
@@ -24,10 +23,10 @@ from pinfeather.translators._syntax.tree import Tree
 
 Answer = Full | Near | Nothing
 Check = Callable[[Plan, Document, Path], Answer]
-_LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _FILE_KEYS = ("certificates", "rootCAs")
 """Keys of a servers transport that name files, in the file's spelling."""
 _LEFT = "the service is left out"
+_EXTERNAL = "the name of a host is an ExternalName, which an instance has to allow: say --allow-external-name-services, or give addresses"
 
 
 def crd_supports(options: CrdOptions, *, templates: bool = False) -> dict[Feature, Support]:
@@ -47,10 +46,12 @@ def crd_supports(options: CrdOptions, *, templates: bool = False) -> dict[Featur
 
     table: dict[Feature, Support] = {
         **file_table(options.version, templates=templates),
-        **{feature: FULL for feature in _ALWAYS},
+        **dict.fromkeys(_ALWAYS, FULL),
         **{feature: Nothing() for feature in _NEVER},
         **{feature: When(_middleware(options), "as Traefik has it; users stand in a Secret") for feature in _MIDDLEWARES},
-        Feature.SERVER_CONTAINER: Becomes(_service_of, _CONTAINER, "give it a name and a port, or the servers by URL: the service is left out"),
+        Feature.SERVER_CONTAINER: Becomes(
+            _service_of, _CONTAINER, "give it a name and a port, or the servers by URL: the service is left out"
+        ),
         Feature.ROUTE_NAME: named("a route is called as its object, a canary by its place in it", _route_name),
         Feature.SERVICE_NAME: named("a use of a Service is called after it", _service_name),
         Feature.MIDDLEWARE_NAME: named("as objects can be called", lambda _p, _d, path: kube.subdomain_name(str(path[1]))),
@@ -147,7 +148,7 @@ def _addresses(plan: Plan, key: Key, texts: list[str], *, tcp: bool) -> Answer:
     if spots[0].ip is None and not kube.is_subdomain(spots[0].host):
         return Nothing(f"{spots[0].host!r} is no name that an ExternalName can have: {_LEFT}")
     if spots[0].ip is None and not plan.options.allow_external_name_services:
-        return Nothing(f"a host's name is an ExternalName, which Traefik takes only if the instance allows it: say --allow-external-name-services, or give addresses: {_LEFT}")
+        return Nothing(f"{_EXTERNAL}: {_LEFT}")
     name = (plan.tcp_service_names if tcp else plan.service_names)[str(key[1])]
     if name in plan.referenced:
         return Nothing(f"there is a Service {name!r} already, which the document names: call this one otherwise: {_LEFT}")
@@ -189,7 +190,9 @@ def _tcp(plan: Plan, document: Document, path: Path) -> Answer:
     service = document.tcp_services[name]
     if isinstance(service, TcpSplit):
         users = [route for route in document.tcp_routes if name in route.targets]
-        nested = any(isinstance(each, TcpSplit) and any(entry.to == name for entry in each.split) for each in document.tcp_services.values())
+        nested = any(
+            isinstance(each, TcpSplit) and any(entry.to == name for entry in each.split) for each in document.tcp_services.values()
+        )
         if nested or any(isinstance(document.tcp_services.get(entry.to), TcpSplit | None) for entry in service.split):
             return Nothing(f"splits do not nest in TCP: {_LEFT}")
         return FULL if len(users) == 1 and users[0].to == name else Nothing(f"a TCP split stands in one route: {_LEFT}")
@@ -205,7 +208,7 @@ def _tcp(plan: Plan, document: Document, path: Path) -> Answer:
     return _addresses(plan, ("tcp_services", name), addresses, tcp=True) if addresses else FULL
 
 
-def _tcp_split(plan: Plan, document: Document, path: Path) -> Answer:
+def _tcp_split(_plan: Plan, document: Document, path: Path) -> Answer:
     route = says.found(document, path[:2])
     if not isinstance(route, TcpRoute):
         return FULL
@@ -213,7 +216,7 @@ def _tcp_split(plan: Plan, document: Document, path: Path) -> Answer:
     return FULL if plain else Nothing("splits do not nest in TCP: the route is left out")
 
 
-def _health_check(plan: Plan, document: Document, path: Path) -> Answer:
+def _health_check(_plan: Plan, document: Document, path: Path) -> Answer:
     balancer = document.services[str(path[1])]
     assert isinstance(balancer, LoadBalancer)
     texts = [str(server.url) for server in balancer.servers if server.url is not None]
@@ -288,59 +291,7 @@ def _issuer(plan: Plan, document: Document, path: Path) -> Answer:
     return FULL
 
 
-# Metadata and the rest -------------------------------------------------------------------------------------------------
-
-
-def _metadata(document: Document, path: Path) -> Metadata:
-    found = says.found(document, path[:-1])
-    assert isinstance(found, Metadata)
-    return found
-
-
-def _namespace(plan: Plan, document: Document, path: Path) -> Answer:
-    key = (str(path[0]), path[1])
-    if plan.own(key) is not None:
-        return FULL
-    if plan.said(key):
-        return Nothing("what it names, or who names it, stands in another namespace: say the same there")
-    return Nothing("no namespace can be called so")
-
-
-def _object(plan: Plan, document: Document, path: Path) -> Answer:
-    name = _metadata(document, path).object
-    if plan.templates and isinstance(name, Template) and plain_name(name) == _plain(plan, document, path):
-        return FULL
-    return Nothing("the object is called as the noun")
-
-
-def _plain(plan: Plan, document: Document, path: Path) -> str:
-    return str(path[1]) if isinstance(path[1], str) else str(getattr(document, str(path[0]))[path[1]].name)
-
-
-def _labels(_plan: Plan, document: Document, path: Path) -> Answer:
-    for key, value in _metadata(document, path).labels.items():
-        if not _qualified(key) or (not isinstance(value, Template) and (len(value) > 63 or _LABEL.fullmatch(value) is None)):
-            return Nothing(f"no label can be `{key}: {value}`: they are not written")
-    return FULL
-
-
-def _annotations(_plan: Plan, document: Document, path: Path) -> Answer:
-    for key in _metadata(document, path).annotations:
-        if not _qualified(key) or key.startswith(kube.DNS) or key in kube.MACHINES:
-            return Nothing(f"no annotation of an object is called {key!r} here: they are not written")
-    return FULL
-
-
-def _dns(_plan: Plan, document: Document, path: Path) -> Answer:
-    if not all(_qualified(f"{kube.DNS}{key}") for key in _metadata(document, path).dns):
-        return Nothing("no annotation can be called so: external-dns makes no records")
-    return Near("external-dns reads these from Traefik's objects only with its source `traefik-proxy`")
-
-
-def _qualified(key: str) -> bool:
-    """Whether a text can be the key of a label or an annotation: an optional domain, and a name."""
-    domain, slash, name = key.rpartition("/")
-    return 0 < len(name) <= 63 and _LABEL.fullmatch(name) is not None and (not slash or kube.is_subdomain(domain))
+# References --------------------------------------------------------------------------------------------------------------
 
 
 def _external(plan: Plan, document: Document, path: Path) -> Answer:
@@ -375,11 +326,11 @@ _CHECKS: Mapping[Feature, tuple[Check, str]] = {
     Feature.TLS_OPTIONS: (_tls_option, "by name"),
     Feature.TLS_SECRET: (_secret, "as an object can be called"),
     Feature.TLS_ISSUER: (_issuer, "as a Certificate of cert-manager, for the route's hosts"),
-    Feature.NAMESPACE: (_namespace, "where all that belongs together says the same"),
-    Feature.OBJECT_NAME: (_object, "a template"),
-    Feature.LABELS: (_labels, "as Kubernetes takes them"),
-    Feature.ANNOTATIONS: (_annotations, "as Kubernetes takes them"),
-    Feature.DNS_RECORDS: (_dns, "with the source `traefik-proxy` of external-dns"),
+    Feature.NAMESPACE: (namespace_says, "where all that belongs together says the same"),
+    Feature.OBJECT_NAME: (object_says, "a template"),
+    Feature.LABELS: (labels_say, "as Kubernetes takes them"),
+    Feature.ANNOTATIONS: (annotations_say, "as Kubernetes takes them"),
+    Feature.DNS_RECORDS: (dns_says, "with the source `traefik-proxy` of external-dns"),
     Feature.EXTERNAL: (_external, "any other provider's"),
     Feature.PASSIVE_HEALTH_CHECK: (lambda _plan, document, path: says.passive_says(document, path), "with at least one number"),
 }

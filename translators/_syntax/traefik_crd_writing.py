@@ -118,7 +118,8 @@ class _Writer:
         if service.passive_health_check is not None:
             tree["passiveHealthCheck"] = put(service.passive_health_check, PASSIVE_HEALTH_CHECK)
         tree |= put(service, _BALANCER_KEYS)
-        return {**tree, **self._transport(holder, service.servers_transport), **self._middlewares(holder, "middlewares", service.middlewares)}
+        tree |= self._transport(holder, service.servers_transport)
+        return tree | self._middlewares(holder, "middlewares", service.middlewares)
 
     def _transport(self, holder: Key, name: str | None) -> Fields:
         return {} if name is None else {"serversTransport": self._reference(holder, "servers_transports", name)["name"]}
@@ -226,7 +227,8 @@ class _Writer:
     def _certificates(self) -> Iterator[Tree]:
         """One Certificate for each Secret that somebody renews, for all hosts that show it."""
         found: dict[tuple[str | None, str], tuple[Tls, dict[str, None]]] = {}
-        for section, routes in (("routes", self.document.routes), ("tcp_routes", self.document.tcp_routes)):
+        for section in ("routes", "tcp_routes"):
+            routes: tuple[Route | TcpRoute, ...] = getattr(self.document, section)
             for index, route in enumerate(routes):
                 if route.tls is None or route.tls.secret is None or route.tls.issuer is None:
                     continue
@@ -249,6 +251,3 @@ def object_of(noun: object) -> str | None:
     metadata = getattr(noun, "metadata", None)
     name = None if metadata is None else metadata.object
     return name if isinstance(name, Template) else None
-
-
-
