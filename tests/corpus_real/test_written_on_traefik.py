@@ -81,8 +81,11 @@ def file_provider(start_traefik: StartTraefik) -> Traefik:
 
 def refused(running: Traefik, files: Mapping[str, str]) -> str | None:
     """Writes the file for the file provider; why Traefik will not have it, and then it has an empty one."""
+    text, held = files.get("pinfeather.yml", EMPTY), running.dynamic / "pinfeather.yml"
+    if held.exists() and held.read_text("utf-8") == text:
+        return None
     try:
-        running.write({"pinfeather.yml": files.get("pinfeather.yml", EMPTY)})
+        running.write({held.name: text})
     except TraefikError as why:
         running.write({"pinfeather.yml": EMPTY})
         return str(why)
