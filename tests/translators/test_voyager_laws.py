@@ -21,7 +21,10 @@ from pinfeather.translators import voyager
 from pinfeather.translators.contract import AnyTranslator
 
 EXAMPLES = int(os.environ.get("PINFEATHER_VOYAGER_EXAMPLES", "60"))
-_ALLOWED: dict[str, Tree] = {"whitelist-source-range": {"ip_allow_list": {"source_ranges": ["10.0.0.0/8", "127.0.0.1"]}}}
+_MIDDLEWARES: dict[str, Tree] = {
+    "whitelist-source-range": {"ip_allow_list": {"source_ranges": ["10.0.0.0/8", "127.0.0.1"]}},
+    "hsts": {"headers": {"response": {"Strict-Transport-Security": "max-age=5", "X-Gone": ""}}},
+}
 _SOURCE: Tree = {"source_address": {"size": 102_400, "lifetime": "1800s"}}
 
 
@@ -36,15 +39,15 @@ def documents(draw: st.DrawFn) -> Document:
     for section in ("services", "tcp_services"):
         for number, service in enumerate(tree.get(section, {}).values()):
             _serve(draw, service, f"s{number if draw(st.integers(0, 3)) else 0}", namespace, tcp=section == "tcp_services")
-    passed = draw(st.booleans())
-    tree["middlewares"] = dict(_ALLOWED) if passed else {}
+    passed = draw(st.sampled_from([(), (), ("whitelist-source-range",), ("hsts",), ("whitelist-source-range", "hsts")]))
+    tree["middlewares"] = {name: _MIDDLEWARES[name] for name in passed}
     for number, route in enumerate((*tree.get("routes", ()), *tree.get("tcp_routes", ()))):
         route.pop("middlewares", None)
         route.pop("metadata", None)
         if metadata:
             route["metadata"] = metadata
         if passed and number < len(tree.get("routes", ())):
-            route["middlewares"] = list(_ALLOWED)
+            route["middlewares"] = list(passed)
         if "tls" in route:
             route["tls"] = {"secret": draw(st.sampled_from(["cert", "cert", "other"]))} if draw(st.booleans()) else {}
     if draw(st.integers(0, 3)) or passed:
@@ -83,6 +86,8 @@ def _serve(draw: st.DrawFn, service: Any, name: str, namespace: str | None, *, t
         service["servers"] = [{"kubernetes": ref}]
     for key in ("proxy_protocol", "health_check", "passive_health_check", "flush_interval", "metadata"):
         service.pop(key, None)
+    if not tcp and not draw(st.integers(0, 2)):
+        service["health_check"] = {"path": "/healthz", **draw(st.sampled_from([{}, {"interval": "5s", "timeout": "500ms"}]))}
     if tcp and "sticky" in service:
         service["sticky"] = _SOURCE
     elif not tcp and not draw(st.integers(0, 2)):
@@ -122,6 +127,8 @@ def test_the_laws_are_asked_of_something() -> None:
         seen["attributes"] += "- cookie " in text
         seen["ingress"] += "ingress.appscode.com/affinity: cookie" in text.partition("kind: Service")[0]
         seen["patch"] += "kind: Service\n" in text.partition("kind: Ingress\n")[2]
+        seen["headers"] += "set-header Strict" in text
+        seen["check"] += "httpchk" in text
         seen["slices"] += "kind: EndpointSlice" in text
         seen["tls"] += "secretName" in text
         seen["tcp"] += "- tcp:" in text

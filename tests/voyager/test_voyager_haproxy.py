@@ -12,13 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
 from pinfeather._convert import convert
 from pinfeather.deploy.expected import bounds
-from pinfeather.model.decide import Outcomes, Request, State, Table, outcomes
+from pinfeather.model.decide import Decision, Outcomes, Request, State, Table, outcomes
 from pinfeather.model.document import Document
+from pinfeather.model.services import LoadBalancer
 from pinfeather.model.sticky import Cookie
 from pinfeather.translators import canonical, voyager
 from pinfeather.translators.contract import Emitted, File, Source
@@ -28,7 +30,16 @@ from tests.parts.servers import Servers
 from tests.voyager.renderer import Pod, rendered
 
 StartHAProxy = Callable[..., HAProxy]
-PORTS = {80: "web", 443: "websecure", 9898: "tcp", 8080: "alt"}
+
+
+class _Ports(dict[int, str]):
+    """The variable that holds the real port of each port."""
+
+    def __missing__(self, port: int) -> str:
+        return f"port_{port}"
+
+
+PORTS = _Ports({80: "web", 443: "websecure", 9898: "tcp"})
 ASKED = 300
 
 
@@ -54,7 +65,7 @@ def written(text: str, **options: Any) -> tuple[Document, str]:
 
 
 class Stage:
-    """A HAProxy with servers behind it: each Service has the pods that `pods` names."""
+    """A HAProxy with servers behind it: each Service has the pods that `pods` names, and those of its EndpointSlices."""
 
     def __init__(self, start: StartHAProxy, servers: Servers, text: str, pods: Mapping[str, tuple[str, ...]]) -> None:
         made = {}
@@ -63,7 +74,7 @@ class Stage:
             key = service if "/" in service else f"default/{service}"
             made[key] = [Pod(name, address, int(port)) for name, (address, port) in zip(names, addresses, strict=True)]
         self.servers = servers
-        self.configuration = rendered(text, made, PORTS)
+        self.configuration = rendered(text, made, PORTS, servers.at)
         used = sorted(set(re.findall(r"\$\{(\w+)\}", self.configuration)))
         self.haproxy = start(self.configuration, used)
 
@@ -114,23 +125,30 @@ def expected(found: Outcomes, document: Document, pods: Mapping[str, tuple[str, 
     """What the decision core says, in HAProxy's words: a reference to a Service is one of its pods."""
     shares: Counter[Answer] = Counter()
     for low, high, decision in found.parts:
-        if decision.status == 404:
-            shares[Answer(503, "", ())] += high - low  # HAProxy: no backend
+        if decision.status != 200:
+            shares[Answer(503, "", ())] += high - low  # HAProxy says so for no backend, too
             continue
-        assert decision.service is not None
-        service = document.services[decision.service]
-        ref = service.servers[0].kubernetes  # type: ignore[union-attr]
-        assert ref is not None
-        names = pods[str(ref.service)]
+        names = _servers(document, decision, pods)
         if not names:
             shares[Answer(503, "", ())] += high - low
-        for pod in names:
+        for pod, value in names:
             texts = []
             for binding in decision.set_cookies:
-                own = binding.value.startswith("kubernetes:")
-                texts.append(server_cookie(binding.cookie, f"pod-{pod}") if own else variant_cookie(binding.cookie, binding.value))
+                own = binding.value not in document.services
+                texts.append(server_cookie(binding.cookie, f"pod-{value}") if own else variant_cookie(binding.cookie, binding.value))
             shares[Answer(200, pod, tuple(sorted(texts)))] += (high - low) / len(names)
     return dict(shares)
+
+
+def _servers(document: Document, decision: Decision, pods: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Who may answer, and what the pod is called: one that is known by its address is called so."""
+    service = document.services[str(decision.service)]
+    assert isinstance(service, LoadBalancer)
+    ref = service.servers[0].kubernetes
+    if ref is not None:
+        return [(name, name) for name in pods[str(ref.service)]]
+    place = urlsplit(str(decision.server_key))
+    return [(place.netloc, str(place.hostname))]
 
 
 def compare(stage: Stage, document: Document, request: Request, pods: Mapping[str, tuple[str, ...]]) -> list[Answer]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from pinfeather.model.diagnostics import Code, Diagnostic, Severity, Span, error, info, nearest, warning
+from pinfeather.model.diagnostics import Code, Diagnostic, Severity, Span, error, nearest, warning
 from pinfeather.translators._syntax.haproxy_rules import NAME
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.tree import Tree
@@ -22,6 +22,7 @@ ALLOWED = "whitelist-source-range"
 AFFINITY, COOKIE_NAME, COOKIE_HASH = (f"{OURS}{name}" for name in ("affinity", "session-cookie-name", "session-cookie-hash"))
 COOKIE = "SERVERID"
 """The cookie's name where none is given."""
+CHECK = f"{OURS}check"
 HSTS, REDIRECT = f"{OURS}hsts", f"{OURS}ssl-redirect"
 CARRIED = frozenset(
     f"{OURS}{name}"
@@ -55,6 +56,8 @@ class Notes:
     allowed: list[str] | None = None
     lost: bool = False
     """Something that protects, or changes who is asked, cannot be read: nor can what it belongs to."""
+    checked: bool = False
+    """Of a Service: its servers are checked."""
     rest: dict[str, str] = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
 
@@ -148,11 +151,13 @@ def _unknown(notes: Notes, name: str, span: Span | None) -> None:
 
 
 def _of_service(notes: Notes, name: str, value: str, span: Span | None) -> None:
-    if name in ("check", "check-port", "agent-port", "agent-interval"):
-        on = name == "check" and value == "true"
-        said = "a TCP connect as health check has no place in the model" if on else f"{name!r} does nothing here"
-        instead = "say a health check with a path in the target"
-        notes.say(info(Code.ASSUMED if on else Code.SETTING_IGNORED, said, span=span, instead=instead))
+    if name == "check":
+        notes.checked = value == "true"
+        if not notes.checked:
+            said = f"check {value!r}: Voyager wants the word `true`; no server is checked"
+            notes.say(warning(Code.SETTING_IGNORED, said, span=span, instead='write "true", or take it out'))
+    elif name in ("check-port", "agent-port", "agent-interval"):
+        notes.say(error(Code.UNSUPPORTED, f"{name!r} is known, but not read: the model has no place for it", span=span))
     elif name.startswith(_CHANGES_SERVERS):
         notes.lost = True
         said = f"{name!r} is known, but not read: what leads to this Service is not read either"

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pinfeather.model.diagnostics import Code, Path, Span, error, warning
-from pinfeather.translators._syntax.haproxy_annotations import AFFINITY, Affinity, Notes
+from pinfeather.model.diagnostics import Code, Path, Span, error, info, warning
+from pinfeather.translators._syntax.haproxy_annotations import AFFINITY, CHECK, Affinity, Notes
+from pinfeather.translators._syntax.haproxy_extras import take_check
 from pinfeather.translators._syntax.haproxy_frontend import HEAD, bound_service
 from pinfeather.translators._syntax.haproxy_rules import answers, take_cookie, take_variant, words
 from pinfeather.translators._syntax.kube import KubeObject, Stream
@@ -71,6 +72,7 @@ class _Lines(NamedTuple):
     notes: Mapping[str, str]
     cookie: Object | None
     variant: tuple[Object, str] | None
+    check: Object | None
     sound: bool
 
 
@@ -205,6 +207,7 @@ class Backends:
             tree["pass_host_header"] = _SAID.get(said["pass_host_header"])
         if "strategy" in said:
             tree["strategy"] = said["strategy"]
+        self._check(tree, ref, lines, node)
         if affinity is not None:
             cookie: Object = lines.cookie or {"name": affinity.cookie}
             cookie |= {"hash": affinity.hash} if affinity.hash is not None else {}
@@ -215,13 +218,28 @@ class Backends:
             node.report(warning(Code.SETTING_IGNORED, said_so, span=node.span_of("backendRules"), instead="add the annotation"))
         return tree
 
+    def _check(self, tree: Object, ref: Object, lines: _Lines, node: Taking) -> None:
+        noted = self._noted(ref)
+        if lines.check is not None and noted.checked:
+            tree["health_check"] = lines.check
+        elif lines.check is not None:
+            said = f'`option httpchk` without `{CHECK}: "true"` on the Service checks nobody'
+            node.report(warning(Code.SETTING_IGNORED, said, span=node.span_of("backendRules"), instead="add the annotation"))
+        elif noted.checked:
+            said = f"the check of {noted.owner.where} is a TCP connect, which the model has no place for: it is not read"
+            node.report(info(Code.ASSUMED, said, span=noted.span(CHECK), instead="say `option httpchk GET /path` in backendRules"))
+
     def _lines(self, node: Taking) -> _Lines:
         notes: dict[str, str] = {}
         cookie: Object | None = None
         variant: tuple[Object, str] | None = None
         sound = True
-        for number, line in enumerate(node.text_list("backendRules")):
+        lines = node.text_list("backendRules")
+        check, checking = take_check(lines)
+        for number, line in enumerate(lines):
             parts = words(line) or []
+            if number in checking:
+                continue
             if line.startswith(HEAD) and "\n" not in line:
                 word, _, rest = line.removeprefix(HEAD).partition(" ")
                 notes[word] = rest
@@ -233,7 +251,7 @@ class Backends:
                 sound = self._opaque(node, number, line) and sound
         if variant is not None and (more := re.findall(r"(\w+)=false", notes.get("variant", ""))):
             variant[0].update(dict.fromkeys(more, False))
-        return _Lines(notes, cookie, variant, sound)
+        return _Lines(notes, cookie, variant, check, sound)
 
     def _opaque(self, node: Taking, number: int, line: str) -> bool:
         """Reports a raw rule; whether what leads to its backend can be read all the same."""

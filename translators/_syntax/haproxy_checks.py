@@ -15,6 +15,7 @@ from pinfeather.model.routes import Route, TcpRoute
 from pinfeather.model.services import KubernetesRef, LoadBalancer, TcpLoadBalancer
 from pinfeather.model.sticky import SourceAddress, Sticky
 from pinfeather.translators._syntax.haproxy_annotations import ALLOWED, CARRIED, OBJECT, OURS
+from pinfeather.translators._syntax.haproxy_extras import check_says, headers_say
 from pinfeather.translators._syntax.haproxy_plan import Ports, agreed, carried
 from pinfeather.translators._syntax.haproxy_rules import NAME
 from pinfeather.translators._syntax.haproxy_targets import Targets, Use, addresses_of
@@ -38,8 +39,8 @@ class Facts(NamedTuple):
     """The ports of TCP, and how many routes want each."""
     secrets: Mapping[str, frozenset[str | None]]
     targets: Targets
-    alike: bool
-    """Whether every HTTP route passes the same middlewares, and there is no TCP route."""
+    passed: tuple[str, ...]
+    """The middlewares that every route passes, where an Ingress can say them: an address list, then headers of the answer."""
 
 
 class Checks:
@@ -167,16 +168,25 @@ class Checks:
 
     # Middlewares and what is carried along.
 
-    def allow_list(self, document: Document, path: Path) -> Answer:
-        lists = {name: each.ip_allow_list for name, each in document.middlewares.items() if each.ip_allow_list is not None}
-        plain = [name for name, each in lists.items() if each.depth is None and each.reject_status is None]
-        passed = document.routes[0].middlewares if document.routes else tuple(plain[:1])
-        if path[0] == "middlewares" and self.facts(document).alike and passed == (path[1],) and path[1] in plain:
+    def middleware(self, document: Document, path: Path) -> Answer:
+        if path[0] == "middlewares" and path[1] in self.facts(document).passed:
             return FULL
         return Nothing(
-            "`whitelist-source-range` holds for the whole Ingress: only a list that every route passes, and nothing else, can be written; "
-            "every route that passes it is left out"
+            "it would hold for the whole Ingress: an address list and then headers of the answer, plain and passed by every route, can be "
+            "written, with nothing beside them; every route that passes it is left out"
         )
+
+    def health(self, document: Document, path: Path) -> Answer:
+        service = document.services[str(path[1])]
+        assert isinstance(service, LoadBalancer)
+        if service.health_check is None or not check_says(service.health_check):
+            return Nothing("its path has no safe word in a line of HAProxy: a dead server keeps its clients")
+        for use in self._others(document, "services", str(path[1])):
+            if not isinstance(use.balancer, LoadBalancer) or use.balancer.health_check is None:
+                return Nothing(
+                    f"all backends of a Kubernetes Service are checked, or none, and {use.name!r} is not: a dead server keeps its clients"
+                )
+        return FULL
 
     def metadata(self, document: Document, path: Path) -> Answer:
         if path[0] not in ("routes", "tcp_routes"):
@@ -209,7 +219,6 @@ def _facts(document: Document, given: Mapping[str, int], secret: str) -> Facts:
         for name in tcp_route.entry_points:
             if (own := ports.of(name)) is not None:
                 tcp[own] = tcp.get(own, 0) + 1
-    alike = not document.tcp_routes and len({route.middlewares for route in document.routes}) < 2
     return Facts(
         document,
         ports,
@@ -217,8 +226,19 @@ def _facts(document: Document, given: Mapping[str, int], secret: str) -> Facts:
         tcp,
         {host: frozenset(names) for host, names in secrets.items()},
         Targets(document),
-        alike,
+        _passed(document),
     )
+
+
+def _passed(document: Document) -> tuple[str, ...]:
+    lists = {name: each.ip_allow_list for name, each in document.middlewares.items() if each.ip_allow_list is not None}
+    plain = [name for name, each in lists.items() if each.depth is None and each.reject_status is None]
+    headers = [name for name, each in document.middlewares.items() if headers_say(each)]
+    wanted = document.routes[0].middlewares if document.routes else (*plain[:1], *headers)
+    if document.tcp_routes or any(route.middlewares != wanted for route in document.routes):
+        return ()
+    rest = wanted[1:] if wanted[:1] and wanted[0] in plain else wanted
+    return wanted if set(rest) <= set(headers) and len(set(wanted)) == len(wanted) else ()
 
 
 def _subdomain(text: str) -> bool:

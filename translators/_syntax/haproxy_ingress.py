@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pinfeather.model.diagnostics import Code, Span, error, warning
 from pinfeather.translators._syntax.haproxy_annotations import HSTS, Notes, notes_of
 from pinfeather.translators._syntax.haproxy_backends import Backends, Object, Servers, Spans, harmless, take_port
+from pinfeather.translators._syntax.haproxy_extras import take_headers
 from pinfeather.translators._syntax.haproxy_frontend import HEAD, KEPT, Block, blocks_of
 from pinfeather.translators._syntax.haproxy_plan import HTTP, HTTPS, RESERVED, Place, Sorted, acl_name
 from pinfeather.translators._syntax.kube import KubeObject
@@ -69,6 +70,8 @@ class Ingress:
         self.ruled: list[Ruled] = []
         self.tcp: list[Own] = []
         self.rest: Own | None = None
+        self.headers: dict[int, dict[str, Tree]] = {}
+        """The middlewares that the rules of a port say, by name."""
         self.blocked: set[int] = set()
         """Ports of which nothing is read: a rule in front of all routes could not be."""
         self.answers: list[tuple[int, str | None]] = []
@@ -176,7 +179,11 @@ class Ingress:
             node.known("auth", why="it protects the port, so no route of it is read")
             self.blocked.add(port or 0)
         kept: list[tuple[int, str]] = []
-        for number, line in enumerate(node.text_list("rules")):
+        lines = node.text_list("rules")
+        self.headers[port or 0], said = take_headers(lines)
+        for number, line in enumerate(lines):
+            if number in said:
+                continue
             if line.startswith(f"{HEAD}entry-point "):
                 self.points[port or 0] = line.removeprefix(f"{HEAD}entry-point ")
                 points = self.tree["entry_points"]

@@ -28,7 +28,9 @@ def put_routes(ingresses: Sequence[Ingress], tree: Object, spans: Spans) -> None
         if ingress.notes.lost:
             continue
         shared = _shared(ingress, tree)
-        routers += _routers(ingress, shared)
+        for port in ingress.headers:  # those of a port without routes too
+            _on_port(ingress, shared, tree, port)
+        routers += _routers(ingress, shared, tree)
         tcp += _tcp_routes(ingress, shared, spans, len(tcp))
     made = [router._replace(priority=10 * (len(routers) - place)) for place, (router, _) in enumerate(routers)]
     unasked = {router.name for router, _ in routers if router.match is _EVERYTHING}
@@ -60,6 +62,21 @@ def _split(draw: Draw, ingresses: Sequence[Ingress]) -> Object:
     return tree
 
 
+def _on_port(ingress: Ingress, shared: Object, tree: Object, port: int) -> Object:
+    """The same with the headers that the frontend of a port sets."""
+    headers = ingress.headers.get(port)
+    if not headers:
+        return shared
+    held, before = tree["middlewares"], shared.get("middlewares")
+    assert isinstance(held, dict)
+    names: list[Tree] = list(before) if isinstance(before, list) else []
+    for name, middleware in headers.items():
+        own = name if held.get(name, middleware) == middleware else f"{name}-{port}"
+        held[own] = middleware
+        names.append(own)
+    return {**shared, "middlewares": names}
+
+
 def _shared(ingress: Ingress, tree: Object) -> Object:
     """What all routes of an Ingress have: its metadata, and who may pass."""
     owner = ingress.notes.owner
@@ -78,8 +95,8 @@ def _shared(ingress: Ingress, tree: Object) -> Object:
     return shared
 
 
-def _routers(ingress: Ingress, shared: Object) -> list[tuple[Router, Draw | None]]:
-    found = _ruled_routers(ingress, shared)
+def _routers(ingress: Ingress, shared: Object, tree: Object) -> list[tuple[Router, Draw | None]]:
+    found = _ruled_routers(ingress, shared, tree)
     names = default_names((own.place.host, own.place.path) for own in ingress.own)
     merged: dict[tuple[str, Place, bool, str], tuple[Own, list[str]]] = {}
     for own, default in zip(ingress.own, names, strict=True):
@@ -92,12 +109,17 @@ def _routers(ingress: Ingress, shared: Object) -> list[tuple[Router, Draw | None
         match = _match(own, hosts)
         if match is not None:
             points = [ingress.entry_point(own.place.port)] if own.named else []
-            found.append((_router(own.node, str(own.name), match, str(own.to), points, own.tls, shared), None))
+            found.append(
+                (
+                    _router(own.node, str(own.name), match, str(own.to), points, own.tls, _on_port(ingress, shared, tree, own.place.port)),
+                    None,
+                )
+            )
     rest = ingress.rest
     if rest is not None and rest.to is not None and not ingress.blocked:
         taken = {router.name for router, _ in found}
         name = next(each for each in ("default", *(f"default-{number}" for number in range(2, len(taken) + 3))) if each not in taken)
-        found.append((_router(rest.node, name, _EVERYTHING, rest.to, [], None, shared), None))
+        found.append((_router(rest.node, name, _EVERYTHING, rest.to, [], None, _on_port(ingress, shared, tree, rest.place.port)), None))
     return found
 
 
@@ -120,7 +142,7 @@ def _router(node: Taking, name: str, match: Match, to: str, points: Sequence[str
     return Router(name, match, to, 0, False, tree, node, spans)
 
 
-def _ruled_routers(ingress: Ingress, shared: Object) -> list[tuple[Router, Draw | None]]:
+def _ruled_routers(ingress: Ingress, shared: Object, tree: Object) -> list[tuple[Router, Draw | None]]:
     groups: dict[tuple[int, str], list[Ruled]] = {}
     loose = 10**6
     used: dict[str, int] = {}
@@ -133,7 +155,11 @@ def _ruled_routers(ingress: Ingress, shared: Object) -> list[tuple[Router, Draw 
         groups.setdefault((index, name), []).append(each)
     found: list[tuple[Router, Draw | None]] = []
     for (_, name), parts in sorted(groups.items(), key=lambda item: item[0]):
-        made = None if any(part.port in ingress.blocked for part in parts) else _ruled(ingress, name, parts, shared)
+        made = (
+            None
+            if any(part.port in ingress.blocked for part in parts)
+            else _ruled(ingress, name, parts, _on_port(ingress, shared, tree, parts[0].port))
+        )
         if made is not None:
             found.append(made)
     return found

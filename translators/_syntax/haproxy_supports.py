@@ -143,8 +143,11 @@ def route_name(document: Document, path: Path) -> str:
     return name if WORD.fullmatch(name) and len(name) <= 100 else f"r-{object_name(name, 60)}"
 
 
-def middleware_name(_document: Document, _path: Path) -> str:
-    return ALLOWED
+def middleware_name(document: Document, path: Path) -> str:
+    name = str(path[1])
+    if document.middlewares[name].ip_allow_list is not None:
+        return ALLOWED
+    return name if WORD.fullmatch(name) and name != ALLOWED and len(name) <= 100 else f"m-{object_name(name, 60)}"
 
 
 _LEAVES = (
@@ -178,7 +181,10 @@ def table(given: Mapping[str, int], secret: str) -> dict[Feature, Support]:
         Feature.SERVER_WEIGHT: When(checks.weight, "of a single server"),
         Feature.STRATEGY: When(strategy_says, "wrr"),
         Feature.PASS_HOST: When(pass_host_says, "always"),
-        Feature.IP_ALLOW_LIST: When(checks.allow_list, "one that every route passes"),
+        **dict.fromkeys(
+            (Feature.IP_ALLOW_LIST, Feature.HEADERS), When(checks.middleware, "one list, then headers of the answer, of all routes")
+        ),
+        Feature.HEALTH_CHECK: When(checks.health, "where all uses of one Kubernetes Service are checked"),
         Feature.ENTRY_POINTS: When(checks.entry_points, "of which the port is known"),
         Feature.PORTS: When(checks.listening, "ports of their own"),
         Feature.TLS: When(checks.tls, "with hosts and a Secret, for every route of the port"),
@@ -188,6 +194,6 @@ def table(given: Mapping[str, int], secret: str) -> dict[Feature, Support]:
         Feature.TCP: When(checks.tcp, "by port, to one Kubernetes Service"),
         Feature.ROUTE_NAME: Derived(route_name, "names that are one word to HAProxy"),
         Feature.SERVICE_NAME: Derived(backend_name, "names that are one word to HAProxy"),
-        Feature.MIDDLEWARE_NAME: Derived(middleware_name, "`whitelist-source-range`"),
+        Feature.MIDDLEWARE_NAME: Derived(middleware_name, "an address list is called `whitelist-source-range`"),
     }
     return said

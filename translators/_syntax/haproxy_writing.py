@@ -11,7 +11,8 @@ from pinfeather.model.metadata import Metadata
 from pinfeather.model.normal import tcp_precedence
 from pinfeather.model.services import KubernetesRef, LoadBalancer, TcpLoadBalancer
 from pinfeather.model.sticky import Cookie
-from pinfeather.translators._syntax.haproxy_annotations import ALLOWED, COOKIE, HSTS, OBJECT, OURS, REDIRECT, Affinity, put_affinity
+from pinfeather.translators._syntax.haproxy_annotations import ALLOWED, CHECK, COOKIE, HSTS, OBJECT, OURS, REDIRECT, Affinity, put_affinity
+from pinfeather.translators._syntax.haproxy_extras import put_check, put_headers
 from pinfeather.translators._syntax.haproxy_frontend import HEAD, KEPT, Block, Draw, binding, put_block
 from pinfeather.translators._syntax.haproxy_plan import (
     HTTP,
@@ -85,7 +86,7 @@ class _Writer:
         name = str(agreed(self.document, "object") or OBJECT)
         ingress = put_object(f"voyager.appscode.com/{self.api}", "Ingress", name, metadata, {"spec": spec})
         services = {self._name_of(each): each for each in self.targets.objects()}
-        patches = {} if self.whole is not None else {self._name_of(each): each for each in self._patches()}
+        patches = {self._name_of(each): each for each in self._patches()}
         for key in services.keys() & patches.keys():  # of our own, so that there is nothing to patch
             services[key] = {**patches.pop(key), "spec": services[key]["spec"]}
         return Written(list(services.values()), ingress, list(patches.values()))
@@ -154,6 +155,8 @@ class _Writer:
         """What only raw rules say of a service: its cookie, and what decides nothing here."""
         if (said := _said(service)) != "":
             yield f"{HEAD}said {said}"
+        if service.health_check is not None:
+            yield from put_check(service.health_check)
         cookie = service.sticky.cookie if service.sticky is not None else None
         if cookie is not None:
             affinity = self.whole or self._affinity(service)
@@ -181,8 +184,19 @@ class _Writer:
             for port, place in self.ports.all(step.points, tls=step.tls is not None):
                 lines.setdefault(port, []).extend(put_block(Block(index, step.name, place, step.asked, _goes(step.to))))
                 self._declare(step, index, port)
+        headers = self._headers()
+        if headers:
+            for port in self.listening or {HTTP}:
+                lines[port] = [*headers, *lines.get(port, [])]
         ports = sorted({*first, *lines})
         return [{"port": port, "rules": [*first.get(port, []), *KEPT, *lines.get(port, [])]} for port in ports]
+
+    def _headers(self) -> list[str]:
+        """Those of every route, for each frontend."""
+        routes, middlewares = self.document.routes, self.document.middlewares
+        named = routes[0].middlewares if routes else sorted(middlewares)
+        found = [(name, middlewares[name].headers) for name in named]
+        return [line for name, headers in found if headers is not None for line in put_headers(name, headers)]
 
     def _declare(self, step: Step, index: int, port: int) -> None:
         """The backends that the rules of a step use, and one at least on each port, so that there is a frontend."""
@@ -231,11 +245,15 @@ class _Writer:
 
     def _patches(self) -> Iterator[Object]:
         for _, group in sorted(self.targets.uses.items()):
-            affinity, ref = _of_group(group), self.targets.ref(group[0].section, group[0].name)
-            if affinity is None:
+            ref = self.targets.ref(group[0].section, group[0].name)
+            affinity = _of_group(group) if self.whole is None else None
+            notes = {} if affinity is None else put_affinity(affinity)
+            if any(isinstance(use.balancer, LoadBalancer) and use.balancer.health_check is not None for use in group):
+                notes |= {CHECK: "true"}
+            if not notes:
                 continue
             where: Object = {"namespace": str(ref.namespace)} if ref.namespace else {}
-            metadata: Object = {"name": str(ref.service), **where, "annotations": put_affinity(affinity)}
+            metadata: Object = {"name": str(ref.service), **where, "annotations": notes}
             yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
 
 
