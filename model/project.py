@@ -87,6 +87,7 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
     _follow(document, cut)
     found += _guard(document, cut)
     found += _left_alone(document, cut, supports.get(Feature.SERVICE_ALONE, Nothing()))
+    found += _tcp_left_alone(document, cut, supports.get(Feature.SERVICE_ALONE, Nothing()))
     origins = {
         "routes": [index for index in range(len(document.routes)) if index not in cut.routes],
         "tcp_routes": [index for index in range(len(document.tcp_routes)) if index not in cut.tcp_routes],
@@ -371,6 +372,28 @@ def _left_alone(document: Document, cut: _Cut, support: Support) -> list[Diagnos
                 found.append(Diagnostic(f"carried.{Feature.SERVICE_ALONE}", Severity.WARNING, what, path, "it is not written"))
         if len(cut.services) == before:
             return found
+
+
+def _tcp_left_alone(document: Document, cut: _Cut, support: Support) -> list[Diagnostic]:
+    """The same for TCP."""
+    found: list[Diagnostic] = []
+
+    def reached(gone_routes: Container[int], gone: Container[str]) -> set[str]:
+        named = {target for index, route in enumerate(document.tcp_routes) if index not in gone_routes for target in route.targets}
+        splits = (each for name, each in document.tcp_services.items() if name not in gone and isinstance(each, TcpSplit))
+        return named | {entry.to for split in splits for entry in split.split}
+
+    once, before = reached((), ()), -1
+    while before != len(cut.tcp_services):
+        before, now = len(cut.tcp_services), reached(cut.tcp_routes, cut.tcp_services)
+        alone = once - now - set(cut.tcp_services)
+        for name in [name for name in document.tcp_services if name in alone]:
+            path: Path = ("tcp_services", name)
+            if isinstance(support_at(support, document, path), Nothing):
+                cut.tcp_services[name] = path
+                what = f"nothing that is left leads to the TCP service {name!r}"
+                found.append(Diagnostic(f"carried.{Feature.SERVICE_ALONE}", Severity.WARNING, what, path, "it is not written"))
+    return found
 
 
 def _entered(document: Document, gone: Container[str]) -> set[str]:

@@ -80,6 +80,7 @@ class Catalogue:
     """Helpers that were read."""
     applied: dict[KubeObject, str] = field(default_factory=dict)
     """Where an object without a namespace is taken to be applied, by what it names."""
+    _by_namespace: dict[str, dict[str, list[Named]]] = field(default_factory=dict)
 
     def reader(self, obj: KubeObject, spans: Spans | None = None) -> Reader:
         return Reader(PROVIDER, self.options.version, self.spans if spans is None else spans, obj.text, expressions=self.expressions)
@@ -117,6 +118,15 @@ class Catalogue:
 
     def find(self, kind: str, namespace: str, name: str) -> Named | None:
         return self.things.get(kind, {}).get((namespace, str(name)))
+
+    def by(self, kind: str, namespace: str) -> list[Named]:
+        """Everything of a kind in one namespace."""
+        if kind not in self._by_namespace:
+            found: dict[str, list[Named]] = {}
+            for (where, _), thing in self.things.get(kind, {}).items():
+                found.setdefault(where, []).append(thing)
+            self._by_namespace[kind] = found
+        return self._by_namespace[kind].get(namespace, [])
 
     # One object names another.
 
@@ -159,9 +169,8 @@ class Catalogue:
             found.spelled += namespace is not None
             found.implied += namespace is None
             return None if found.lost else found.name
-        siblings = [known for (where, known) in self.things.get(kind, {}) if where == home]
-        if siblings:
-            meant = nearest(name, siblings)
+        if siblings := self.by(kind, home):
+            meant = nearest(name, [str(each.obj.name) for each in siblings])
             hint = f"did you mean {meant!r}?" if meant else "add it, or take the reference out"
             node.error(Code.REFERENCE, f"there is no {kind} {home}/{name}: Traefik drops the route", key, instead=hint)
             return None

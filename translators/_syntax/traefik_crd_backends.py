@@ -50,7 +50,7 @@ def backend_of(home: str, name: str, catalogue: Catalogue, known: dict[KubeObjec
 
 def _read(obj: KubeObject, home: str, catalogue: Catalogue) -> Backend:
     raw = obj.node.value.get("spec") if isinstance(obj.node.value, dict) else None
-    slices = [each.obj for each in catalogue.of("EndpointSlice") if _is_slice_of(each.obj, obj, home, catalogue)]
+    slices = [each.obj for each in catalogue.by("EndpointSlice", home) if _is_slice_of(each.obj, obj)]
     endpoints = catalogue.find("Endpoints", home, obj.name)
     if not slices and endpoints is not None:
         slices = [endpoints.obj]
@@ -79,9 +79,9 @@ def _say_lost(obj: KubeObject) -> None:
         obj.node.report(info(Code.SCOPE, said, span=obj.node.span))
 
 
-def _is_slice_of(each: KubeObject, service: KubeObject, home: str, catalogue: Catalogue) -> bool:
+def _is_slice_of(each: KubeObject, service: KubeObject) -> bool:
     labels = each.metadata.get("labels")
-    return isinstance(labels, dict) and labels.get(SLICE_OF) == service.name and catalogue.home(each) == home
+    return isinstance(labels, dict) and labels.get(SLICE_OF) == service.name
 
 
 def _plain_ports(spec: Tree) -> Iterator[tuple[str, Port]]:

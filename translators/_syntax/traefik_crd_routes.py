@@ -165,7 +165,7 @@ def _tls(obj: KubeObject, spec: Taking, tree: dict[str, Tree], spans: Spans, cat
 
 def _issuer(obj: KubeObject, secret: str, found: dict[str, Tree], spans: Spans, catalogue: Catalogue) -> None:
     """Who renews the certificate: the Certificate of cert-manager that writes this Secret."""
-    for thing in catalogue.of("Certificate"):
+    for thing in catalogue.by("Certificate", catalogue.home(obj)):
         spec = thing.obj.node.value.get("spec") if isinstance(thing.obj.node.value, dict) else None
         ref = spec.get("issuerRef") if isinstance(spec, dict) else None
         if not isinstance(spec, dict) or not isinstance(ref, dict) or spec.get("secretName") != secret:
@@ -304,6 +304,10 @@ def inline_splits(tree: dict[str, Tree], backends: Backends) -> None:
     routes = tree[section]
     assert isinstance(routes, list)
     used = Counter(_uses(routes, backends.services))
+    below: dict[str, list[Path]] = {}
+    for path in catalogue.spans:
+        if path[:1] == (backends.section,) and len(path) > 1:
+            below.setdefault(str(path[1]), []).append(path)
     for index, route in enumerate(routes):
         assert isinstance(route, dict)
         name = str(route.get("to"))
@@ -312,10 +316,10 @@ def inline_splits(tree: dict[str, Tree], backends: Backends) -> None:
         if plain and isinstance(service, dict) and used[name] == 1 and (name in backends.splits or is_own_split(name, str(route["name"]))):
             del route["to"], backends.services[name]
             route.update(service)
-            moved = {path: span for path, span in catalogue.spans.items() if path[:2] == (backends.section, name)}
-            catalogue.spans.update({(section, index, *path[2:]): span for path, span in moved.items() if len(path) > 2})
-            for path in moved:
-                del catalogue.spans[path]
+            for path in below.get(name, ()):
+                span = catalogue.spans.pop(path)
+                if len(path) > 2:
+                    catalogue.spans[(section, index, *path[2:])] = span
         canaries = route.get("canaries")
         for number, canary in enumerate(canaries if isinstance(canaries, list) else ()):
             if isinstance(canary, dict) and canary.get("name") == f"{route['name']}-canary-{number + 1}":

@@ -52,6 +52,7 @@ def crd_supports(options: CrdOptions, *, templates: bool = False) -> dict[Featur
         Feature.SERVER_CONTAINER: Becomes(
             _service_of, _CONTAINER, "give it a name and a port, or the servers by URL: the service is left out"
         ),
+        Feature.SERVICE_ALONE: When(_alone, "a TraefikService; TCP has none"),
         Feature.ROUTE_NAME: named("a route is called as its object, a canary by its place in it", _route_name),
         Feature.SERVICE_NAME: named("a use of a Service is called after it", _service_name),
         Feature.MIDDLEWARE_NAME: named("as objects can be called", lambda _p, _d, path: kube.subdomain_name(str(path[1]))),
@@ -66,7 +67,7 @@ def crd_supports(options: CrdOptions, *, templates: bool = False) -> dict[Featur
 
 _ALWAYS = (
     Feature.ENTRY_POINTS, Feature.TLS_DOMAINS, Feature.TLS_SECRET, Feature.TLS_ISSUER, Feature.DNS_RECORDS, Feature.NAMESPACE,
-    Feature.OBJECT_NAME, Feature.LABELS, Feature.ANNOTATIONS, Feature.SERVER_URL, Feature.SERVER_KUBERNETES, Feature.SERVICE_ALONE,
+    Feature.OBJECT_NAME, Feature.LABELS, Feature.ANNOTATIONS, Feature.SERVER_URL, Feature.SERVER_KUBERNETES,
     Feature.EXTERNAL,
 )  # fmt: skip
 """What the objects have a place for, and the file has none, or another one."""
@@ -86,6 +87,10 @@ def _middleware(options: CrdOptions) -> Callable[[Document, Path], Answer]:
         return version if isinstance(version, Nothing) and "version" in version.instead else answer
 
     return check
+
+
+def _alone(_document: Document, path: Path) -> Answer:
+    return FULL if path[0] == "services" else Nothing("nothing holds a TCP service to which no route leads")
 
 
 def _service_of(document: Document, path: Path) -> Server | TcpServer | None:
