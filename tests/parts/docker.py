@@ -128,8 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, found if isinstance(found, bytes) else json.dumps(found).encode())
 
     def _found(self, path: str, query: Mapping[str, list[str]]) -> Json | bytes:
-        containers = {**self.world.containers, f"{READY}container": _mark(self.world.number)}
-        services = {**self.world.services, f"{READY}service": SwarmService(_mark(self.world.number).labels, ("127.0.0.1",))}
+        # the mark has another name each time: who listed the containers before a change does not find it after
+        containers = {**self.world.containers, f"{READY}container{self.world.number}": _mark(self.world.number)}
+        services = {**self.world.services, f"{READY}service{self.world.number}": SwarmService(_mark(self.world.number).labels, ("127.0.0.1",))}
         pages: dict[str, Json | bytes] = {
             "/_ping": b"OK",
             "/version": VERSION,
