@@ -7,7 +7,7 @@ losses and none can forget one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from functools import cache
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from pinfeather.model import match as m
 from pinfeather.model.canary import Canary, SplitEntry
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
+from pinfeather.model.feature import NAMES, SERVERS, Feature
 from pinfeather.model.metadata import Metadata
 from pinfeather.model.middlewares import KINDS, Middleware
 from pinfeather.model.noun import Noun, Template, external
@@ -27,116 +28,6 @@ __all__ = (
     "ALL_ROWS", "FULL", "NAMES", "NONE", "ROWS", "SERVERS", "Becomes", "Derived", "Feature", "Full", "Near", "Nothing", "Place", "Row",
     "Support", "Take", "When", "places", "refused_cookies", "walk",
 )  # fmt: skip
-
-
-class Feature(StrEnum):
-    """The name is the second half of a code: `loss.<feature>`, `carried.<feature>`, `near.<feature>`."""
-
-    HOST = "match.host"
-    HOST_WILDCARD = "match.host-wildcard"
-    HOST_REGEX = "match.host-regex"
-    PATH_EXACT = "match.path-exact"
-    PATH_PREFIX = "match.path-prefix"
-    PATH_REGEX = "match.path-regex"
-    METHOD = "match.method"
-    HEADER = "match.header"
-    HEADER_REGEX = "match.header-regex"
-    COOKIE = "match.cookie"
-    COOKIE_REGEX = "match.cookie-regex"
-    QUERY = "match.query"
-    QUERY_REGEX = "match.query-regex"
-    CLIENT_IP = "match.client-ip"
-    ANY = "match.any"
-    NOT = "match.not"
-    PRIORITY = "priority"
-    CANARY = "canary"
-    CANARY_PRIORITY = "canary.priority"
-    CANARY_BINDS = "canary.binds"
-    SPLIT = "split"
-    SPLIT_NESTED = "split.nested"
-    SPLIT_SERVICE = "split.service"
-    SPLIT_UNBOUND = "split.unbound"
-    BINDING_FIRST = "order.binding-first"
-    WEIGHT_ZERO_KEEP = "weight-zero.keep"
-    WHEN_DOWN_REDRAW = "when-down.redraw"
-    STICKY_VARIANT = "sticky.variant"
-    STICKY_SERVER = "sticky.server"
-    STICKY_SOURCE = "sticky.source-address"
-    COOKIE_MAX_AGE = "cookie.max-age"
-    COOKIE_SECURE = "cookie.secure"
-    COOKIE_HTTP_ONLY = "cookie.http-only"
-    COOKIE_SAME_SITE = "cookie.same-site"
-    COOKIE_PATH = "cookie.path"
-    COOKIE_DOMAIN = "cookie.domain"
-    COOKIE_HASH = "cookie.hash"
-    SERVICE_ALONE = "service.alone"
-    SERVERS_NONE = "servers.none"
-    SERVER_URL = "server.url"
-    SERVER_KUBERNETES = "server.kubernetes"
-    SERVER_CONTAINER = "server.container"
-    SERVER_WEIGHT = "server.weight"
-    PRESERVE_PATH = "server.preserve-path"
-    HEALTH_CHECK = "health-check"
-    HEALTH_CHECK_DETAIL = "health-check.detail"
-    PASSIVE_HEALTH_CHECK = "passive-health-check"
-    STRATEGY = "strategy"
-    PASS_HOST = "pass-host-header"  # noqa: S105 - no password
-    FLUSH_INTERVAL = "flush-interval"
-    SERVERS_TRANSPORT = "servers-transport"
-    TRANSPORT_DEFINITION = "servers-transport.definition"
-    SERVICE_MIDDLEWARES = "service.middlewares"
-    REDIRECT_SCHEME = "middleware.redirect-scheme"
-    REDIRECT_REGEX = "middleware.redirect-regex"
-    STRIP_PREFIX = "middleware.strip-prefix"
-    ADD_PREFIX = "middleware.add-prefix"
-    REPLACE_PATH = "middleware.replace-path"
-    REPLACE_PATH_REGEX = "middleware.replace-path-regex"
-    HEADERS = "middleware.headers"
-    BASIC_AUTH = "middleware.basic-auth"
-    FORWARD_AUTH = "middleware.forward-auth"
-    IP_ALLOW_LIST = "middleware.ip-allow-list"
-    RATE_LIMIT = "middleware.rate-limit"
-    COMPRESS = "middleware.compress"
-    RETRY = "middleware.retry"
-    CHAIN = "middleware.chain"
-    OTHER = "middleware.other"
-    ENTRY_POINTS = "entry-points"
-    PORTS = "ports"
-    TLS = "tls"
-    TLS_OFF = "tls.off"
-    TLS_OPTIONS = "tls.options"
-    TLS_OPTIONS_DEFINITION = "tls.options.definition"
-    TLS_RESOLVER = "tls.resolver"
-    TLS_DOMAINS = "tls.domains"
-    TLS_SECRET = "tls.secret"  # noqa: S105 - no password
-    TLS_ISSUER = "tls.issuer"
-    OBSERVABILITY = "observability"
-    NAMESPACE = "namespace"
-    OBJECT_NAME = "object-name"
-    LABELS = "labels"
-    ANNOTATIONS = "annotations"
-    DNS_RECORDS = "dns-records"
-    TCP = "tcp"
-    TCP_SNI = "tcp.sni"
-    TCP_SNI_REGEX = "tcp.sni-regex"
-    TCP_ALPN = "tcp.alpn"
-    TCP_SPLIT = "tcp.split"
-    TCP_SERVER_TLS = "tcp.server-tls"
-    TCP_PROXY_PROTOCOL = "tcp.proxy-protocol"
-    TCP_PASSTHROUGH = "tcp.passthrough"
-    TCP_MIDDLEWARES = "tcp.middlewares"
-    EXTERNAL = "external-reference"
-    TEMPLATE = "template"
-    ROUTE_NAME = "name.route"
-    SERVICE_NAME = "name.service"
-    MIDDLEWARE_NAME = "name.middleware"
-
-
-NAMES = frozenset({Feature.ROUTE_NAME, Feature.SERVICE_NAME, Feature.MIDDLEWARE_NAME})
-"""Nothing is without a name, so these are never lost: absent from a format's table, the names are kept as they are."""
-
-SERVERS = frozenset({Feature.SERVER_URL, Feature.SERVER_KUBERNETES, Feature.SERVER_CONTAINER})
-"""The three ways to say where a server is. A target that lacks one may say it by another: see `Becomes`."""
 
 
 class Take(Enum):

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from pinfeather.model.canary import SplitEntry
+from pinfeather.model.cut import Cut
 from pinfeather.model.diagnostics import Allowed, Diagnostic, Path, Severity
 from pinfeather.model.document import Document, problems
 from pinfeather.model.features import (
@@ -27,10 +28,9 @@ from pinfeather.model.features import (
     places,
     refused_cookies,
 )
+from pinfeather.model.guard import guard
 from pinfeather.model.middlewares import Middleware
-from pinfeather.model.normal import Rung, lifted, precedence
 from pinfeather.model.noun import Noun
-from pinfeather.model.overlap import overlap, passes
 from pinfeather.model.rename import derive
 from pinfeather.model.reset import reset
 from pinfeather.model.routes import Route
@@ -42,21 +42,6 @@ class Projection(NamedTuple):
 
     kept: Document
     diagnostics: tuple[Diagnostic, ...]
-
-
-class _Cut:
-    """What is to be taken out, by its place in the document as it was; for each, the path of the loss that asked for it."""
-
-    def __init__(self) -> None:
-        self.fields: set[Path] = set()
-        self.canaries: dict[tuple[int, int], Path] = {}
-        self.routes: dict[int, Path] = {}
-        self.tcp_routes: dict[int, Path] = {}
-        self.services: dict[str, Path] = {}
-        self.tcp_services: dict[str, Path] = {}
-        self.middlewares: dict[str, Path] = {}
-        self.tcp_middlewares: dict[str, Path] = {}
-        self.unused: set[str] = set()  # services and middlewares that go while their routes stay, by dotted section
 
 
 def support_at(support: Support, document: Document, path: Path) -> Full | Near | Nothing:
@@ -71,7 +56,7 @@ def support_at(support: Support, document: Document, path: Path) -> Full | Near 
 def project(document: Document, supports: Mapping[Feature, Support], allowed: Iterable[Allowed] = ()) -> Projection:
     """The document that the target can say, and a diagnostic for each path that was taken out or will differ a little."""
     rules = tuple(allowed)
-    cut = _Cut()
+    cut = Cut()
     document, found = with_other_servers(document, supports)
     for place in places(document):
         support = _support(place, document, supports)
@@ -85,7 +70,7 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
         _take(cut, place, permitted=finding.security and any(rule.covers(finding) for rule in rules))
     found += _refused(document, cut)
     _follow(document, cut)
-    found += _guard(document, cut)
+    found += guard(document, cut)
     found += _left_alone(document, cut, supports.get(Feature.SERVICE_ALONE, Nothing()))
     found += _tcp_left_alone(document, cut, supports.get(Feature.SERVICE_ALONE, Nothing()))
     origins = {
@@ -128,7 +113,7 @@ def _with_servers(service: Noun, at: Path, other: Mapping[Path, Noun]) -> Noun:
     return service.model_copy(update={"servers": servers})
 
 
-def _refused(document: Document, cut: _Cut) -> list[Diagnostic]:
+def _refused(document: Document, cut: Cut) -> list[Diagnostic]:
     """`SameSite=None` whose `Secure` goes: no browser would keep the cookie, so the stickiness goes as a whole."""
     if not any(path[-2:-1] == ("cookie",) for path in cut.fields):
         return []
@@ -191,7 +176,7 @@ def _what(place: Place) -> str:
 # What goes -------------------------------------------------------------------------------------------------------------
 
 
-def _take(cut: _Cut, place: Place, *, permitted: bool) -> None:
+def _take(cut: Cut, place: Place, *, permitted: bool) -> None:
     path, take = place.path, place.row.take
     if take is Take.FIELD or (permitted and take is Take.DEMAND) or (permitted and place.row.feature is Feature.SERVICE_MIDDLEWARES):
         cut.fields.add(path)
@@ -203,7 +188,7 @@ def _take(cut: _Cut, place: Place, *, permitted: bool) -> None:
         _enclosing(cut, path)
 
 
-def _enclosing(cut: _Cut, path: Path) -> None:
+def _enclosing(cut: Cut, path: Path) -> None:
     """Marks the smallest thing around a path that can go as a whole."""
     section, key = path[0], path[1]
     if section == "routes" and isinstance(key, int):
@@ -220,7 +205,7 @@ def _enclosing(cut: _Cut, path: Path) -> None:
         cut.fields.add(path)
 
 
-def _follow(document: Document, cut: _Cut) -> None:
+def _follow(document: Document, cut: Cut) -> None:
     """Whatever leads to something that goes, goes as well."""
     changed = True
     while changed:
@@ -245,7 +230,7 @@ def _follow(document: Document, cut: _Cut) -> None:
         changed = _size(cut) != before
 
 
-def _size(cut: _Cut) -> int:
+def _size(cut: Cut) -> int:
     marks = (cut.canaries, cut.routes, cut.tcp_routes, cut.services, cut.tcp_services, cut.middlewares)
     return sum(len(mark) for mark in marks)
 
@@ -272,83 +257,10 @@ def _follow_splits(services: Mapping[str, Noun], gone: dict[str, Path], middlewa
                 gone.setdefault(name, middlewares[reference])
 
 
-# Never wider -----------------------------------------------------------------------------------------------------------
+# What nothing leads to ------------------------------------------------------------------------------------------------
 
 
-def _guard(document: Document, cut: _Cut) -> list[Diagnostic]:
-    """Later routes that would serve the requests of one that goes, with less in their way, go too."""
-    order = precedence(document)
-    forms = tuple(lifted(route) for route in document.routes)
-    found = _guard_order(document, cut, order, forms)
-    if not cut.routes and not cut.canaries:
-        return found + _guard_tcp(document, cut)
-    gone: list[tuple[int, frozenset[str]]] = []
-    for rung in order:
-        route = document.routes[rung.route]
-        sure = passes(document, rung, surely=True)
-        if rung.route in cut.routes or (rung.canary is not None and (rung.route, rung.canary) in cut.canaries):
-            wanted = passes(document, rung, surely=False)
-            if wanted:
-                gone.append((rung.route, wanted))
-            continue
-        for index, wanted in gone:
-            if not wanted <= sure and overlap(forms[index], forms[rung.route]):
-                path: Path = ("routes", rung.route)
-                cut.routes.setdefault(rung.route, path)
-                found.append(
-                    Diagnostic(
-                        f"loss.{Feature.PRIORITY}",
-                        Severity.ERROR,
-                        f"the route {route.name!r} would serve requests of {document.routes[index].name!r}, which is left out, "
-                        f"without {', '.join(sorted(wanted - sure))}",
-                        path,
-                        "it is left out as well",
-                        security=True,
-                    )
-                )
-                gone.append((rung.route, sure | wanted))
-                break
-    return found + _guard_tcp(document, cut)
-
-
-def _guard_order(document: Document, cut: _Cut, order: tuple[Rung, ...], forms: tuple[Route, ...]) -> list[Diagnostic]:
-    """Without the priorities that go, a later route may come first: it goes too, if it has less in its way."""
-    lost = {path for path in cut.fields if path[-1] == "priority"}
-    if not lost:
-        return []
-    whole = reset(document, (), lost)
-    assert isinstance(whole, Document)
-    now = {rung: position for position, rung in enumerate(precedence(whole))}
-    wanted = {rung: passes(document, rung, surely=False) for rung in order}
-    sure = {rung: passes(document, rung, surely=True) for rung in order}
-    found: list[Diagnostic] = []
-    for position, first in enumerate(order):
-        for later in order[position + 1 :]:
-            if later.route == first.route or later.route in cut.routes or first.route in cut.routes or now[later] > now[first]:
-                continue
-            missing = wanted[first] - sure[later]
-            if missing and overlap(forms[first.route], forms[later.route]):
-                path: Path = ("routes", later.route)
-                cut.routes.setdefault(later.route, path)
-                name, other = document.routes[later.route].name, document.routes[first.route].name
-                said = f"without its priority the route {name!r} would come before {other!r}, without {', '.join(sorted(missing))}"
-                found.append(Diagnostic(f"loss.{Feature.PRIORITY}", Severity.ERROR, said, path, "it is left out as well", security=True))
-    return found
-
-
-def _guard_tcp(document: Document, cut: _Cut) -> list[Diagnostic]:
-    wanted = {name for index in cut.tcp_routes for name in document.tcp_routes[index].middlewares}
-    found: list[Diagnostic] = []
-    for index, route in enumerate(document.tcp_routes):
-        if wanted and index not in cut.tcp_routes and not wanted <= set(route.middlewares):
-            path: Path = ("tcp_routes", index)
-            cut.tcp_routes[index] = path
-            message = f"the TCP route {route.name!r} could serve connections of a route that is left out, without its middlewares"
-            found.append(Diagnostic(f"loss.{Feature.TCP}", Severity.ERROR, message, path, "it is left out as well", security=True))
-    return found
-
-
-def _left_alone(document: Document, cut: _Cut, support: Support) -> list[Diagnostic]:
+def _left_alone(document: Document, cut: Cut, support: Support) -> list[Diagnostic]:
     """Services that nothing leads to any more, where the target has no word for a service that stands alone."""
     found: list[Diagnostic] = []
     once = {target for route in document.routes for target in route.targets} | _entered(document, ())
@@ -374,7 +286,7 @@ def _left_alone(document: Document, cut: _Cut, support: Support) -> list[Diagnos
             return found
 
 
-def _tcp_left_alone(document: Document, cut: _Cut, support: Support) -> list[Diagnostic]:
+def _tcp_left_alone(document: Document, cut: Cut, support: Support) -> list[Diagnostic]:
     """The same for TCP."""
     found: list[Diagnostic] = []
 
@@ -404,7 +316,7 @@ def _entered(document: Document, gone: Container[str]) -> set[str]:
 # What stays ------------------------------------------------------------------------------------------------------------
 
 
-def _without(document: Document, cut: _Cut) -> Document:
+def _without(document: Document, cut: Cut) -> Document:
     whole = reset(document, (), cut.fields)
     assert isinstance(whole, Document)
     dropped = {name.partition(".")[2] for name in cut.unused if name.startswith("middlewares.")}
