@@ -26,8 +26,8 @@ NONE_RULE = "Path(`/`) && !Path(`/`)"
 """A router that holds for no request: it keeps Traefik from making one by its default rule. See `docker_labels.py`."""
 _SECTIONS = ("routers", "services", "middlewares")
 _OLD = ("frontend", "frontends", "backend", "port", "protocol", "weight", "domain", "servicename")
-_OTHERS_OF_OURS = ("constraint-label", "tags")
-"""What people put beside it for `--providers.docker.constraints`."""
+_OTHERS_OF_OURS = ("constraint-label", "tags", "docker", "swarm")
+"""What people put beside it for `--providers.docker.constraints`, and what the other of the two providers looks at."""
 
 
 class Instance(NamedTuple):
@@ -130,12 +130,12 @@ class _Reading:
         self.yard = yard
         self.instance = instance
         self.routing = [label for label in labels if label.key.lower().startswith(ROUTING)]
-        self.about = [label for label in labels if label.key.lower().startswith(ABOUT)]
+        self.about = [label for label in labels if label.key.lower().startswith(ABOUT[instance.provider])]
 
     def pieces(self) -> Pieces | None:
         self._say_unread()
         by_default = self.yard.variables.by_default
-        extra = shaped(self.about, "traefik", EXTRA, self.instance.version, by_default)
+        extra = shaped(self.about, "traefik", EXTRA[self.instance.provider], self.instance.version, by_default)
         if extra.faults:
             self._rejected(extra.faults)
             return None
@@ -226,6 +226,10 @@ class _Reading:
                     }
         udp = below(found, "udp") is not None
         if udp:
+            for name, service, key in children(below(below(found, "udp"), "services")):
+                if below(service, "loadBalancer") is None:
+                    self._no_balancer(name, key)
+                    return None
             self._say(info(Code.SCOPE, "UDP is not read", span=self._span(self.routing[-1])))
         tcp = bool(pieces.get(("tcp", "routers")) or pieces.get(("tcp", "services")))
         sides = ["tcp"] if tcp else []
@@ -243,17 +247,20 @@ class _Reading:
         for name, piece in services.items():
             balancer = below(piece.grown, "loadBalancer")
             if balancer is None:
-                said = (
-                    f"the service {name!r} has no load balancer (weighted, mirroring and failover services do not exist in labels): Traefik "
-                    f"drops every label of {self._who}"
-                )
-                self._say(error(Code.LABELS_REJECTED, said, span=self.yard.span(piece.key_mark), instead="define it in a file, and name it NAME@file"))
+                self._no_balancer(name, piece.key_mark)
                 return False
             server = self._server(side, name, balancer, piece)
             if server is None:
                 return False
             services[name] = piece._replace(grown=_without_server(piece.grown), servers=(server,))
         return True
+
+    def _no_balancer(self, name: str, mark: Mark) -> None:
+        said = (
+            f"the service {name!r} has no load balancer (weighted, mirroring and failover services do not exist in labels): Traefik "
+            f"drops every label of {self._who}"
+        )
+        self._say(error(Code.LABELS_REJECTED, said, span=self.yard.span(mark), instead="define it in a file, and name it NAME@file"))
 
     @property
     def _own_name(self) -> str:
@@ -272,7 +279,9 @@ class _Reading:
         if "url" in tree:
             if "port" in tree or "scheme" in tree:
                 said = f"the service {name!r} has a URL and a port or a scheme: Traefik drops every label of {self._who}"
-                self._say(error(Code.LABELS_REJECTED, said, span=self.yard.span(mark), instead="keep the URL, or the others"))
+                url = below(given, "url")
+                span = self.yard.span(url.mark if url is not None else mark)
+                self._say(error(Code.LABELS_REJECTED, said, span=span, instead="keep the URL, or the others"))
                 return None
             return given
         port: Tree = tree.pop("port", None)

@@ -150,7 +150,8 @@ class _Shaper:
         return self._struct(node, shape)
 
     def _struct(self, node: Node, shape: Struct, *, alone: bool = False) -> Grown | None:
-        if not node.children and not shape.may_be_true and not alone:
+        may_be_true = shape.may_be_true and shape.true_since <= self.version
+        if not node.children and not may_be_true and not alone:
             self._fault(node, f"{node.name} cannot be a standalone element")
             return None
         entries: list[tuple[str, Node, Shape]] = []
@@ -165,7 +166,7 @@ class _Shaper:
             entries.append((name, child, shape.fields[name]))
         found = self._mapping(node, entries)
         said = self.by_default(node.value)
-        if shape.may_be_true and said and said.lower() != "true":
+        if may_be_true and said and said.lower() != "true":
             self.switched.append((node.label, said))
             return None
         return found
@@ -198,6 +199,9 @@ class _Shaper:
         return Grown([each.tree for each in items], _with(node.label.mark, [each.mark for each in items]))
 
     def _leaf(self, node: Node, kind: Kind) -> Grown | None:
+        if kind is Kind.TEXTS and node.children and all(each.name.startswith("[") and not each.children for each in node.children):
+            marks: list[Mark] = [_bare(each.label.mark) for each in node.children]
+            return Grown([each.value for each in node.children], _with(node.label.mark, marks))
         if node.children:
             child = node.children[0]
             self._fault(child, f"field not found, node: {child.name}")

@@ -24,6 +24,7 @@ class Struct:
     fields: Mapping[str, Shape]
     may_be_true: bool = False
     since: Mapping[str, Version] = field(default_factory=dict)
+    true_since: Version = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ _STRATEGY = _keys("depth:int excludedIPs:texts ipv6Subnet:int")
 _SUBNET: Mapping[str, Version] = {"ipv6Subnet": (3, 2)}
 _SOURCE = Struct(_keys("requestHeaderName requestHost:bool", ipStrategy=Struct(_STRATEGY, since=_SUBNET)))
 _CLIENT_TLS = Struct(_keys("ca cert key caOptional:bool insecureSkipVerify:bool"))
+_REDIS_TLS = Struct(_keys("ca cert key insecureSkipVerify:bool"))
 _IP_STRATEGY = Struct(_STRATEGY, may_be_true=True, since=_SUBNET)
 _ALLOW = Struct(_keys("sourceRange:texts rejectStatusCode:int", ipStrategy=_IP_STRATEGY), since={"rejectStatusCode": (3, 0)})
 _ALLOW_OLD = Struct(_keys("sourceRange:texts", ipStrategy=_IP_STRATEGY))
@@ -78,7 +80,7 @@ _REDIS = Struct(
     _keys(
         "endpoints:texts username password db:int poolSize:int minIdleConns:int maxActiveConns:int readTimeout:time writeTimeout:time "
         "dialTimeout:time",
-        tls=_CLIENT_TLS,
+        tls=_REDIS_TLS,
     )
 )
 MIDDLEWARES = Struct(
@@ -98,7 +100,7 @@ MIDDLEWARES = Struct(
             may_be_true=True,
             since={"encodings": (3, 2), "defaultEncoding": (3, 0), "includedContentTypes": (3, 0)},
         ),
-        "contentType": Struct(_keys("autoDetect:bool"), may_be_true=True),
+        "contentType": Struct(_keys("autoDetect:bool"), may_be_true=True, true_since=(3, 0)),
         "digestAuth": Struct(_keys("users:texts usersFile realm removeHeader:bool headerField")),
         "encodedCharacters": Struct(
             _keys(
@@ -202,7 +204,7 @@ _COOKIE = Struct(
 )
 _SERVER = Struct(
     _keys("scheme port url weight:int preservePath:bool", fenced=Dropped(Kind.BOOLEAN)),
-    since={"weight": (3, 0), "preservePath": (3, 3), "url": (3, 0), "fenced": (3, 3)},
+    since={"weight": (3, 0), "preservePath": (3, 2), "fenced": (3, 3)},
 )
 _EMPTY = Struct({}, may_be_true=True)
 _WEIGHTED = Struct({"services": Listed(Struct(_keys("name weight:int"))), "sticky": Struct({"cookie": _COOKIE}), "healthCheck": _EMPTY})
@@ -244,7 +246,7 @@ _TCP_SERVICE = Struct(
                 "terminationDelay:int serversTransport",
                 server=Struct(_keys("port tls:bool"), since={"tls": (3, 0)}),
                 proxyProtocol=Struct(_keys("version:int"), may_be_true=True),
-                healthCheck=Struct(_keys("port:int send expect interval:time unhealthyInterval:time timeout:time")),
+                healthCheck=Struct(_keys("port:int send expect interval:time unhealthyInterval:time timeout:time"), may_be_true=True),
             ),
             since={"serversTransport": (3, 0), "healthCheck": (3, 6)},
         ),
@@ -281,17 +283,19 @@ ROOT = Struct(
     }
 )
 """What stands below `traefik.` and is configuration of routes."""
-EXTRA = Struct(
-    {
-        "enable": Kind.BOOLEAN,
-        "docker": Struct(_keys("network lbSwarm:bool allowNonRunning:bool"), since={"allowNonRunning": (3, 6)}),
-        "swarm": Struct(_keys("network lbSwarm:bool")),
-    }
-)
-"""What stands below `traefik.` and is about the container itself."""
+EXTRA = {
+    "docker": Struct(
+        {
+            "enable": Kind.BOOLEAN,
+            "docker": Struct(_keys("network lbSwarm:bool allowNonRunning:bool"), since={"allowNonRunning": (3, 6)}),
+        }
+    ),
+    "swarm": Struct({"enable": Kind.BOOLEAN, "swarm": Struct(_keys("network lbSwarm:bool"))}),
+}
+"""What stands below `traefik.` and is about the container itself, by provider."""
 ROUTING = ("traefik.http", "traefik.tcp", "traefik.udp", "traefik.tls.stores.default")
 """Beginnings of the labels that Traefik reads as configuration of routes, in any case; it passes over all others."""
-ABOUT = ("traefik.docker.", "traefik.swarm.", "traefik.enable")
+ABOUT = {"docker": ("traefik.docker.", "traefik.enable"), "swarm": ("traefik.swarm.", "traefik.enable")}
 
 
 def later(tree: Tree, shape: Shape, version: Version) -> str | None:

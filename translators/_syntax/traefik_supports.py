@@ -22,7 +22,14 @@ from pinfeather.model.routes import Route, TcpRoute, Tls
 from pinfeather.model.services import LoadBalancer, PassiveHealthCheck, Split
 from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax.rule import Unsayable, flat
-from pinfeather.translators._syntax.traefik_middlewares import MAY_BE_EMPTY, TCP_SPELLINGS, known_kinds, put_middleware, spelling_of
+from pinfeather.translators._syntax.traefik_middlewares import (
+    MAY_BE_EMPTY,
+    TCP_SPELLINGS,
+    known_kinds,
+    names_objects,
+    put_middleware,
+    spelling_of,
+)
 from pinfeather.translators._syntax.traefik_routing import V3, Rules, numbers, tcp_numbers
 from pinfeather.translators._syntax.traefik_schema import MIDDLEWARES, later
 from pinfeather.translators._syntax.tree import Tree
@@ -97,6 +104,15 @@ def server_name(document: Document, path: Path) -> Answer:
     if isinstance(route, TcpRoute) and route.tls is None and any(name != "*" for name in names):
         return Nothing("Traefik wants `tls` on a TCP router that asks for a server name: the route is left out")
     return FULL
+
+
+def server_name_v2(document: Document, path: Path) -> Answer:
+    """The same for Traefik 2, which has no wildcard there."""
+    asked = found(document, path)
+    names = (asked.sni,) if isinstance(asked, ServerNameIs) else asked if isinstance(asked, tuple) else ()
+    if any("*" in name and name != "*" for name in names):
+        return Nothing("Traefik 2 has no wildcard for a server name: what asks for it is left out")
+    return server_name(document, path)
 
 
 def not_too_deep(_document: Document, path: Path) -> Answer:
@@ -217,6 +233,12 @@ def transport_says(document: Document, path: Path) -> Answer:
     return Nothing(f"it is no servers transport of {side}: the service is left out")
 
 
+def transports_say(document: Document, _path: Path) -> Answer:
+    """Whether all definitions can be said without the objects of a cluster."""
+    named = next((name for name, tree in document.servers_transports.items() if names_objects(tree)), None)
+    return FULL if named is None else Nothing(f"{named!r} names Secrets of a cluster: every service that uses one is left out")
+
+
 # Middlewares -----------------------------------------------------------------------------------------------------------
 
 _HELD = "every route that passes it is left out"
@@ -263,6 +285,8 @@ def _other(other: Other, *, tcp: bool) -> Answer:
     typed = spelling_of(other.kind, other.config, tcp=tcp)
     if typed is not None:
         return Nothing(f"say it as `{typed.field}`: {_HELD}")
+    if other.kind != "plugin" and names_objects(other.config):
+        return Nothing(f"it names Secrets or Services of a cluster, which only objects can: {_HELD}")
     if not isinstance(other.config, dict) or not _stands(other.config, other.kind in MAY_BE_EMPTY):
         return Nothing(f"Traefik refuses the whole file for an empty mapping or a null in it: {_HELD}")
     return FULL
@@ -359,7 +383,7 @@ SINCE: Mapping[Feature, Version] = {
     Feature.COOKIE_PATH: (3, 3),
     Feature.COOKIE_DOMAIN: (3, 4),
     Feature.SERVER_WEIGHT: (3, 0),
-    Feature.PRESERVE_PATH: (3, 3),
+    Feature.PRESERVE_PATH: (3, 2),
     Feature.PASSIVE_HEALTH_CHECK: (3, 6),
     Feature.SERVICE_MIDDLEWARES: (3, 7),
     Feature.OBSERVABILITY: (3, 3),

@@ -34,6 +34,7 @@ _TABLE: Mapping[Feature, Support] = {
     **dict.fromkeys((Feature.COOKIE_MAX_AGE, Feature.COOKIE_DOMAIN), When(says.cookie_says, "0 and an empty text mean none")),
     Feature.PASSIVE_HEALTH_CHECK: When(says.passive_says, "with at least one number"),
     Feature.SERVERS_TRANSPORT: When(says.transport_says, "one of the same side, HTTP or TCP"),
+    Feature.TRANSPORT_DEFINITION: When(says.transports_say, "without Secrets"),
     Feature.ENTRY_POINTS: When(says.entry_points_say, "names without `║`, at which Traefik cuts lists"),
     Feature.PORTS: Nothing("entry points are static configuration"),
     Feature.TLS_OFF: Nothing("Traefik leaves it to the entry point: leave `tls` out"),
@@ -67,6 +68,7 @@ def file_table(version: Version, *, templates: bool = False) -> dict[Feature, Su
     }
     if version < (3, 0):
         table |= dict.fromkeys(_RULE_V2, rule)
+        table[Feature.TCP_SNI] = When(says.server_name_v2, "with `tls` on the route, and no wildcard")
         table[Feature.QUERY] = When(says.query_v2, "of a repeated parameter Traefik 2 compares the first value")
         table[Feature.COOKIE_SAME_SITE] = When(says.same_site_v2, "not on the cookie of a split")
         table[Feature.SERVERS_TRANSPORT] = When(says.transport_v2, "HTTP only")
