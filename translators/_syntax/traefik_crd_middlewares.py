@@ -1,7 +1,7 @@
 """Middleware and MiddlewareTCP objects. They spell a middleware as the file does, but for what is somewhere else in a cluster:
 users stand in a Secret, a chain names objects, `errors` names a Service.
 
-What a kind of the model cannot hold is carried to the letter, in the objects' spelling; `only_objects` says which of
+What a kind of the model cannot hold is carried to the letter, in the objects' spelling; `names_objects` says which of
 these no other surface can take (Traefik 3.7, traefikio/v1alpha1/middleware.go).
 """
 
@@ -71,16 +71,6 @@ OTHER_KEYS: Mapping[str, str] = {
     "allowEncodedQuestionMark allowEncodedHash",
 }
 """The keys of a kind as the objects have them; those of `plugin` are the plugin's own."""
-
-
-def only_objects(other: Other) -> bool:
-    """Whether a middleware that is carried to the letter names objects of a cluster, which no other surface can."""
-    config = other.config
-    if not isinstance(config, dict):
-        return False
-    inner = [config, *(config.get(key) for key in ("tls", "redis"))]
-    named = any(key in each for each in inner if isinstance(each, dict) for key in ("secret", "certSecret", "caSecret"))
-    return named or isinstance(config.get("service"), dict)
 
 
 def only_files(other: Other) -> bool:

@@ -61,7 +61,10 @@ def crd_supports(options: CrdOptions, *, templates: bool = False) -> dict[Featur
     own = {feature: When(asks(check), sentence) for feature, (check, sentence) in _CHECKS.items()}
     table |= {feature: support for feature, support in own.items() if not isinstance(table[feature], Nothing)}
     if templates:
-        table = {feature: support if feature is Feature.OBJECT_NAME else _passing(support) for feature, support in table.items()}
+        table = {
+            feature: support if feature in (Feature.OBJECT_NAME, Feature.NAMESPACE) else _passing(support)
+            for feature, support in table.items()
+        }
     return table
 
 

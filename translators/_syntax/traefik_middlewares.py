@@ -112,6 +112,19 @@ MAY_BE_EMPTY = frozenset({"compress", "contentType"})
 """Kinds that may stand without a key; any other makes Traefik refuse the whole file ("cannot be a standalone element")."""
 
 
+OBJECTS = frozenset(("secret", "certSecret", "caSecret", "certificatesSecrets", "rootCAsSecrets", "configMap"))
+"""Keys below which Kubernetes objects are named, in the objects' own spelling: no other surface can look at them."""
+
+
+def names_objects(tree: Tree) -> bool:
+    """Whether something that is carried to the letter names objects of a cluster: a Secret, or a Service (`errors`)."""
+    if isinstance(tree, list):
+        return any(map(names_objects, tree))
+    return isinstance(tree, dict) and (
+        not OBJECTS.isdisjoint(tree) or isinstance(tree.get("service"), dict) or any(map(names_objects, tree.values()))
+    )
+
+
 def known_kinds(*, tcp: bool) -> tuple[str, ...]:
     return TCP_KINDS if tcp else KINDS
 

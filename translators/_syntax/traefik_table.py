@@ -54,7 +54,8 @@ def file_table(version: Version, *, templates: bool = False) -> dict[Feature, Su
     """The table for one version, but for servers by reference and references to other providers. Checks keep what they have looked at."""
     priority = When(says.priority_kept(), "given numbers are kept where they keep the order")
     rule = When(
-        says.says_by(Rules(version, templates)), "what a rule can hold: ASCII hosts, no address zones, cookie regexes that stay inside one value"
+        says.says_by(Rules(version, templates)),
+        "what a rule can hold: ASCII hosts, no address zones, cookie regexes that stay inside one value",
     )
     table: dict[Feature, Support] = {
         **_TABLE,
@@ -124,5 +125,3 @@ def url_of(feature: Feature) -> Becomes:
         "it is written as a URL, by the Service's name in the cluster: Traefik sees one server, and the cluster balances behind it",
         "give the servers by URL (--servers NAMESPACE/NAME:PORT=URL): the service is left out",
     )
-
-
