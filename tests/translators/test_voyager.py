@@ -373,3 +373,55 @@ services:
     assert "ingress.appscode.com/session-cookie-hash: md5" in patch
     shared = write(services + "  b: {servers: [{kubernetes: {service: one, port: 8080}}]}\n")
     assert "affinity" not in shared  # one Service, and its uses differ: a loss
+
+
+def test_what_holds_for_the_whole_ingress_is_written_only_where_every_route_has_it() -> None:
+    text = """
+pinfeather: v1
+routes: [{name: a, hosts: [a.io], to: a, middlewares: [office, safe]}, {name: b, hosts: [b.io], to: a, middlewares: [office, safe]}]
+services: {a: {servers: [{url: "http://10.0.0.1:80"}, {url: "http://10.0.0.2:81"}], health_check: {path: /h, interval: 5s}}}
+middlewares:
+  office: {ip_allow_list: {source_ranges: [10.0.0.0/8]}}
+  safe: {headers: {response: {X-Frame-Options: DENY}}}
+"""
+    written = write(text)
+    for line in (
+        'whitelist-source-range: "10.0.0.0/8"',
+        "http-response set-header X-Frame-Options DENY",
+        "option httpchk GET /h",
+        "EndpointSlice",
+    ):
+        assert line in written
+    assert "inter 5000ms" in written
+    again = parse(written).document
+    assert again is not None
+    assert {route.middlewares for route in again.routes} == {("whitelist-source-range", "safe")}
+    assert again.services["a"].health_check is not None  # type: ignore[union-attr]
+    uneven = text.replace("to: a, middlewares: [office, safe]}]", "to: a}]")
+    assert "host: a.io" not in write(uneven)
+
+
+def test_a_check_without_a_path_and_a_path_without_a_check_are_said() -> None:
+    service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: s1, annotations: {ingress.appscode.com/check: 'true'}}\n"
+    parsed = parse(HEAD.replace("NOTES", "") + PATHS + service)
+    assert [each.code for each in parsed.diagnostics] == ["lint.assumed"]
+    rules = PATHS.replace("name: s1, port: {number: 80}}", "name: s1, port: {number: 80}}, backendRules: [option httpchk GET /h]")
+    assert [each.code for each in parse(HEAD.replace("NOTES", "") + rules).diagnostics] == ["lint.setting-ignored"]
+    document = parse(HEAD.replace("NOTES", "") + rules + service).document
+    assert document is not None
+    assert document.services["s1"].health_check is not None  # type: ignore[union-attr]
+
+
+def test_the_secret_of_every_route_that_names_none() -> None:
+    text = """
+pinfeather: v1
+routes: [{name: a, hosts: [a.io], tls: {}, to: a}]
+services: {a: {servers: [{kubernetes: {service: a, port: 80}}]}}
+"""
+    assert "a.io" not in write(text)
+    written = write(text, secret="cert")
+    assert "secretName: cert" in written
+    parsed = voyager.parse(Source((File("x.yaml", written),)), voyager.VoyagerOptions(secret="cert"))
+    assert parsed.document is not None
+    assert parsed.document.routes[0].tls is not None
+    assert parsed.document.routes[0].tls.secret is None

@@ -91,7 +91,8 @@ def _serve(draw: st.DrawFn, service: Any, name: str, namespace: str | None, *, t
     if tcp and "sticky" in service:
         service["sticky"] = _SOURCE
     elif not tcp and not draw(st.integers(0, 2)):
-        service["sticky"] = {"cookie": draw(strategies.cookies("srv"))}
+        cookie: Any = draw(strategies.cookies("srv"))
+        service["sticky"] = {"cookie": {**cookie, "name": draw(st.sampled_from(["srv", "srv2", cookie["name"]]))}}
 
 
 @pytest.mark.parametrize("api", ["v1", "v1beta1"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
@@ -387,3 +388,45 @@ def test_a_backend_that_nothing_defines_stops_everything(haproxy: StartHAProxy, 
         Stage(haproxy, servers, twice, {})
     parsed = voyager.parse(Source((File("x.yaml", twice),)), voyager.VoyagerOptions())
     assert [each.code for each in parsed.diagnostics].count("lint.collision") >= 2
+
+
+CHECKED = """
+pinfeather: v1
+routes: [{name: app, hosts: [app.example.com], to: app, middlewares: [safe]}]
+services:
+  app:
+    servers: [{url: "http://10.1.0.1:80"}, {url: "http://10.1.0.2:80"}]
+    sticky: {cookie: {name: srv, secure: false}}
+    health_check: {path: /healthz, interval: 100ms, timeout: 2s}
+middlewares:
+  safe: {headers: {response: {Strict-Transport-Security: max-age=31536000, X-Server-Name: ""}}}
+"""
+
+
+def test_a_server_that_fails_its_checks_loses_its_clients(haproxy: StartHAProxy, servers: Servers) -> None:
+    document, text = written(CHECKED)
+    assert document == read(text).model_copy(update={"routes": document.routes})
+    stage = Stage(haproxy, servers, text, {})
+    request = Request("app.example.com", "/")
+    first = stage.ask(request)
+    assert first.cookies == (f"srv=pod-{first.server.partition(':')[0]}; path=/",)
+    assert {stage.again(request, first).server for _ in range(5)} == {first.server}
+    servers.down.add(first.server)
+    deadline = time.monotonic() + 20
+    while (second := stage.again(request, first)).server == first.server:
+        assert time.monotonic() < deadline, "the server is still asked"
+    assert (second.status, len(second.cookies)) == (200, 1)
+    connection = http.client.HTTPConnection("127.0.0.1", stage.haproxy.port(), timeout=10)
+    connection.request("GET", "/", headers={"Host": "app.example.com"})
+    assert connection.getresponse().getheader("Strict-Transport-Security") == "max-age=31536000"
+    connection.close()
+
+
+def test_a_dead_pod_without_checks_keeps_its_clients(haproxy: StartHAProxy, servers: Servers) -> None:
+    """What the docs say of it: 503, and no other pod is asked."""
+    text = SEED.replace("NOTES", _PINNED).replace("SERVICE", "")
+    stage = Stage(haproxy, servers, text, {**SEED_PODS, "s1": ("a1",)})
+    configuration = stage.configuration.replace("    server pod-a1", "    server pod-gone 127.0.0.1:1 cookie pod-gone\n    server pod-a1")
+    stage.haproxy = haproxy(configuration, sorted(set(re.findall(r"\$\{(\w+)\}", configuration))))
+    assert stage.ask(Request("foo.bar.com", "/", headers=(("cookie", "SERVERID=pod-gone"),))).status == 503
+    assert stage.ask(Request("foo.bar.com", "/", headers=(("cookie", "SERVERID=pod-a1"),))).server == "a1"
