@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pinfeather.model.document import Document, EntryPoint
-from pinfeather.model.match import AllOf, AnyOf, Match, PathMatch, conjuncts
+from pinfeather.model.match import AllOf, AnyOf, Match, Method, Not, PathMatch, conjuncts
 from pinfeather.model.normal import Rung, lifted, precedence
+from pinfeather.model.noun import Template
 from pinfeather.model.routes import Route
 from pinfeather.model.services import Split
 
@@ -18,7 +19,23 @@ def overlap(one: Route, other: Route) -> bool:
         return False
     if one.hosts and other.hosts and not any(same_host(a, b) for a in one.hosts for b in other.hosts):
         return False
-    return not _apart(one.path, other.path)
+    if _apart(one.path, other.path):
+        return False
+    return not any(exclude(a, b) for a in conjuncts(one.match) for b in conjuncts(other.match))
+
+
+def exclude(one: Match, other: Match) -> bool:
+    """Whether no request holds for both conditions. Says yes only where it is sure."""
+    if isinstance(one, Method) and isinstance(other, Method):
+        return one.method != other.method and not isinstance(one.method, Template) and not isinstance(other.method, Template)
+    for first, second in ((one, other), (other, one)):
+        if isinstance(first, Not) and implies(second, first.none):
+            return True
+        if isinstance(first, AnyOf):
+            return all(exclude(part, second) for part in first.any)
+        if isinstance(first, AllOf):
+            return any(exclude(part, second) for part in first.all)
+    return False
 
 
 def same_host(one: str, other: str) -> bool:

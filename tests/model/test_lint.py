@@ -195,7 +195,17 @@ CASES: dict[str, tuple[Code, Document, Path, list[Document]]] = {
             document(route("x", priority=7, entry_points=["web"]), route("y", "b", entry_points=["other"], priority=7)),
             document(route("x", priority=7), route("y", "b", tls={}, priority=7)),
             document(route("x"), route("y", "b", path={"prefix": "/y"})),
+            document(route("x", match={"method": "GET"}, priority=7), route("y", "b", match={"method": "PUT"}, priority=7)),
+            document(route("x", match=COOKIE_V2, priority=7), route("y", "b", match={"not": COOKIE_V2}, priority=7)),
+            document(route("x", match={"any": [{"method": "GET"}, {"method": "HEAD"}]}, priority=7), route("y", "b", match={"method": "PUT"}, priority=7)),
         ],
+    ),
+    "tie of values that a request may both have": (
+        Code.PRIORITY_TIE,
+        document(
+            route("x", match={"query": {"name": "v", "value": "1"}}, priority=7), route("y", "b", match={"query": {"name": "v", "value": "2"}}, priority=7)
+        ),
+        ("routes", 1, "priority"), [],
     ),
     "tie with a wildcard": (
         Code.PRIORITY_TIE, document(route("x", priority=7, path={"prefix": "/x"}), route("y", "b", hosts=["*.test"], priority=7)), ("routes", 1, "priority"),
