@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pinfeather._plugins import every
 from pinfeather.model.decide import Status
+from pinfeather.model.document import Document
 from pinfeather.testing import checks, sheets
 from pinfeather.translators import builtin
+from pinfeather.translators.contract import Emitted, Options, TextFile
 
 FOLDER = Path(__file__).parent / "cases"
 OURS = {name: builtin.load(name) for name in builtin.MODULES}
@@ -80,6 +83,36 @@ def test_a_sheet_is_read(tmp_path: Path) -> None:
     for claim in _claims(sheet).values():
         claim.run()
     assert "\n".join(sheet.lines) == checks.accept(sheet, {"pinfeather": builtin.load("pinfeather")})
+
+
+def test_a_format_that_writes_several_files_has_a_block_a_file(tmp_path: Path) -> None:
+    def emit(document: Document, options: Options) -> Emitted:
+        assert isinstance(options, Options)
+        (file,) = builtin.load("pinfeather").emit(document, options).files()
+        return Emitted((file, TextFile("more.txt", "more\n", "text"))[: 2 if document.routes else 0])
+
+    translator = replace(builtin.load("pinfeather"), name="other", emit=emit)
+    section = "## other\n\nProse.\n\n```yaml\n```\n\nMore prose.\n\n### Losses\n\nNone.\n\n"
+    text = SMALL.replace("b|c", "b").replace("## Requests", f"{section}## Requests")
+    sheet = _sheet(tmp_path, checks.accept(_sheet(tmp_path, text), {"other": translator}))
+    (shown,) = sheet.formats
+    assert [block.language for block in shown.blocks] == ["yaml pinfeather.yaml", "text more.txt"]
+    assert "Prose." in sheet.lines
+    assert "More prose." in sheet.lines
+    assert "\n".join(sheet.lines) == checks.accept(sheet, {"other": translator})
+    nothing = SMALL.replace("b|c", "b").replace("routes: [{name: a, hosts: [a.example], to: s}]\n", "").split("## Requests")[0] + section
+    sheet = _sheet(tmp_path, checks.accept(_sheet(tmp_path, nothing), {"other": translator}))
+    assert (sheet.formats[0].blocks, sheets.NOTHING in sheet.lines) == ((), True)
+    assert "\n".join(sheet.lines) == checks.accept(sheet, {"other": translator})
+
+
+def test_an_input_with_values_for_its_expressions_may_be_the_document(tmp_path: Path) -> None:
+    document = SMALL.split("```yaml\n")[1].split("```")[0]
+    told = "## Input (pinfeather)\n\nBind: `{{ .x }}=a.example`\n\nIt reads as the document.\n\n```yaml\n{}```\n\n### Findings\n\nNone.\n"
+    text = SMALL.replace("b|c", "b") + "\n" + told.replace("{}", document.replace("[a.example]", '[{template: "{{ .x }}"}]'), 1)
+    _claims(_sheet(tmp_path, text))["pinfeather-input-1"].run()
+    with pytest.raises(AssertionError, match="does not read as the document"):
+        _claims(_sheet(tmp_path, text.replace("=a.example", "=b.example")))["pinfeather-input-1"].run()
 
 
 def test_a_wrong_outcome_is_said_with_the_true_one(tmp_path: Path) -> None:

@@ -35,7 +35,6 @@ from pinfeather.model.decide import Request, State, Status, normal_path
 from pinfeather.model.document import Document
 from pinfeather.model.services import LoadBalancer
 
-
 SAME = "It reads as the document."
 NOTHING = "Nothing is written."
 """Stands where a format's blocks would stand, if it has none."""
@@ -310,7 +309,9 @@ class _Reader:
                 raise self._wrong(part, f"an input has no part {part.title!r}")
         if findings is None:
             raise self._wrong(section, "an input has a part `### Findings`")
-        bound = tuple(pair for _, line in self._prose(section.extent) if line.startswith("Bind:") for pair in re.findall(r"`([^`]*)`", line))
+        bound = tuple(
+            pair for _, line in self._prose(section.extent) if line.startswith("Bind:") for pair in re.findall(r"`([^`]*)`", line)
+        )
         same = any(line == SAME for _, line in self._prose(section.extent))
         return InputSection(name, self._options(section), self._one_block(section), findings, document, bound, same)
 
