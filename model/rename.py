@@ -76,6 +76,8 @@ def derive(
                     new = f"{base}-{number}"
                 taken.add(new)
                 held.setdefault(new, nouns.get(name))
+                if new == name:
+                    continue
                 names.setdefault(section, {})[name] = new
                 where = (section, origins[section][int(path[1])], *path[2:]) if section in origins else path
                 said = f"the target makes its own names; {name!r} cannot be kept"
