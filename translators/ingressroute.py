@@ -18,7 +18,8 @@ an item inside a route has no place for one; another split stands in the route. 
 without a selector and its EndpointSlices, one by name an ExternalName. Users become a Secret, an issuer a Certificate. A service
 that is more than a use of a Service (nobody names it, or labels are stuck to it) is a TraefikService over it. What says no
 namespace stands where those stand that name it. Weights of servers, paths in URLs, health checks of pods, and what a
-split does when a variant is down have no word here. For Traefik 3.0 to 3.7; 2.11 is read only.
+split does when a variant is down have no word here. For Traefik 2.11 to 3.7; up to 3.0 it reads Endpoints, which are then written
+in place of EndpointSlices.
 
 Traefik keeps who is bound to what in the cookie: the value is made of Traefik's own name of the variant (`identity`).
 Legacy names change with the rule and collide; `--safe-naming` says that the instance has the others.
@@ -28,15 +29,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from hashlib import sha256
 
 from pinfeather.model.build import build
 from pinfeather.model.diagnostics import span_at
 from pinfeather.model.document import Document
 from pinfeather.model.features import Feature, Support
-from pinfeather.model.services import LoadBalancer
 from pinfeather.translators._syntax.kube import read_objects
 from pinfeather.translators._syntax.traefik_crd import MANNER, SUBJECT, CrdOptions
+from pinfeather.translators._syntax.traefik_crd_identity import crd_identity
 from pinfeather.translators._syntax.traefik_crd_reading import document_tree
 from pinfeather.translators._syntax.traefik_crd_supports import crd_supports
 from pinfeather.translators._syntax.traefik_crd_writing import object_trees
@@ -77,21 +77,8 @@ def emit(document: Document, options: IngressRouteOptions) -> Emitted:
     return Emitted(tuple(KubernetesObject(tree) for tree in trees))
 
 
-def cookie_value(child: str) -> str:
-    """What Traefik's sticky cookie says of a child: a service by its name, a server by its URL (sticky.go)."""
-    return sha256(child.encode()).hexdigest()[:16]
-
-
-def identity(document: Document, _options: IngressRouteOptions) -> Identity:
-    """The servers by URL; what Traefik calls a variant hangs on where it stands."""
-    servers = {
-        (name, server.key): cookie_value(server.key)
-        for name, service in document.services.items()
-        if isinstance(service, LoadBalancer)
-        for server in service.servers
-        if server.url is not None
-    }
-    return Identity({}, servers)
+def identity(document: Document, options: IngressRouteOptions) -> Identity:
+    return crd_identity(document, options)
 
 
 TRANSLATOR = Translator(

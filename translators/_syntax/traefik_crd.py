@@ -262,7 +262,7 @@ def mark_metadata(obj: KubeObject, at: Path, catalogue: Catalogue) -> None:
 # Traefik's own names ----------------------------------------------------------------------------------------------------
 
 
-def _normalized(*parts: object) -> str:
+def normalized(*parts: object) -> str:
     """Traefik's names: what is no letter and no digit is one `-` (pkg/provider/provider.go, Normalize)."""
     return "-".join(part for part in re.split(r"[^\w]|_", "-".join(map(str, parts))) if part)
 
@@ -271,14 +271,19 @@ def router_name(home: str, name: str, match: str, index: int, options: CrdOption
     """What Traefik calls the router of a route, and, in legacy naming, the service below it (kubernetes_http.go, makeServiceKey)."""
     if options.safe_naming:
         return f"{home}_{name}_{index}"
-    return _normalized(home, f"{name}-{sha256(match.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}")
+    return normalized(home, f"{name}-{sha256(match.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}")
+
+
+def service_id(home: str, name: str, options: CrdOptions) -> str:
+    """What Traefik calls a TraefikService."""
+    return f"{home}_{name}" if options.safe_naming else normalized(home, name)
 
 
 def child_name(holder: str, home: str, service: str, port: object, index: int, options: CrdOptions) -> str:
     """What Traefik calls one Service of several: in legacy naming the same wherever it stands."""
     if options.safe_naming:
         return f"{holder}_wrr_{index}_{home}_{service}_{port}"
-    return _normalized(home, service, port)
+    return normalized(home, service, port)
 
 
 def noun_spans(spans: Spans, at: Path, own: Spans) -> None:

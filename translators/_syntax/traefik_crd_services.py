@@ -16,7 +16,7 @@ from pinfeather.model.diagnostics import Code, Path, info, warning
 from pinfeather.model.noun import Template
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.traefik_crd import Catalogue, Named, child_name, free_name, noun_spans, plain_name
+from pinfeather.translators._syntax.traefik_crd import Catalogue, Named, child_name, free_name, noun_spans, plain_name, service_id
 from pinfeather.translators._syntax.traefik_crd_backends import Asked, Backend, servers_of
 from pinfeather.translators._syntax.traefik_nouns import (
     HEALTH_CHECK,
@@ -259,7 +259,7 @@ def _take(thing: Named, backends: Backends) -> bool:
     if weighted is None:
         return False
     home = catalogue.home(obj)
-    dynamic = f"{home}{catalogue.joint}{obj.name}"
+    dynamic = service_id(home, str(obj.name), catalogue.options)
     spans: Spans = {(): obj.node.span}
     reader = catalogue.reader(obj, spans)
     items = weighted.list("services")
