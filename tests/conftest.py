@@ -22,6 +22,7 @@ REAL_PARTS = {
     "test_rule_traefik": "Traefik",
     "test_decide_traefik": "Traefik",
     "test_traefik_file_real": "Traefik",
+    "test_docker_labels_real": "Traefik, older versions of it, and a stand-in of Docker's API",
     "test_ingressroute_real": "an API server of Kubernetes, and Traefik",
     "test_ingress_real": "an API server of Kubernetes, and Traefik",
     "test_beside_traefik": "Traefik and the reference proxy",

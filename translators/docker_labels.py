@@ -17,12 +17,12 @@ one server; containers with the same service and otherwise the same labels are i
 The last of labels of one key wins. Labels below `traefik.` that Traefik does not look at are named; those of other programs
 are left alone, and so are containers without labels, TLS stores and UDP.
 
-Writing. `compose.pinfeather.yml` holds labels only, for `docker compose -f compose.yml -f compose.pinfeather.yml up`; a service of
-the document goes to the labels of its containers (`server: {container: {name: web, port: 80}}`), a router to every container that it can reach,
-with the middlewares that it passes. Splits, services by URL, TLS options and servers transports go to `pinfeather.yml`, for Traefik's
-file provider: a split names `stable@docker`, a router in labels `shop@file`. Every priority is written. Where a container has a
-service and no router, a router that holds for nothing (`pinfeather-none`) keeps Traefik from making one by its default
-rule. Kubernetes Services become containers of their name.
+Writing. `compose.pinfeather.yml` holds labels only: `docker compose -f compose.yml -f compose.pinfeather.yml up`. A service of the
+document goes to the labels of its containers (`servers: [{container: {name: web, port: 80}}]`), a router to every container that
+it can reach, with the middlewares that it passes. Splits, services by URL, TLS options and servers transports go to
+`pinfeather.yml`, for Traefik's file provider: a split names `stable@docker`, a router in labels `shop@file`. Every priority is
+written. Where a container has a service and no router, a router that holds for nothing (`pinfeather-none`) keeps Traefik from
+making one by its default rule. Kubernetes Services become containers of their name.
 
 Who is bound to which variant stands in the cookie as a hash of the child's name as it is written (`identity`): `stable@docker`. A
 server's value is made of the container's address, which nobody knows before it runs, and changes with it.
@@ -45,7 +45,8 @@ from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.compose import ComposeFiles
 from pinfeather.translators._syntax.containers import RUN_LINE, Yard, kind_of, read_inspect, read_lines, read_run, readings_of
 from pinfeather.translators._syntax.decoding import decode
-from pinfeather.translators._syntax.docker_config import Instance, configuration, reading_of
+from pinfeather.translators._syntax.docker_config import configuration, reading_of
+from pinfeather.translators._syntax.docker_container import Instance
 from pinfeather.translators._syntax.docker_layout import layout
 from pinfeather.translators._syntax.docker_supports import label_table
 from pinfeather.translators._syntax.docker_writing import written

@@ -13,8 +13,9 @@ templates: one with an action (`{{ … }}`) is refused, in comments too.
 
 Writing. One file, `pinfeather.yml` or `pinfeather.toml`. Every route and every canary is a router with the same middlewares,
 entry points, TLS and observability; every priority is written; a route's split is a weighted service called after
-the route. `{{` is written so that the template prints it. Kubernetes and container references, a canary that sets the
-variant cookie, and `order: binding_first` have no word here. For Traefik 3.0 to 3.7; 2.11 is read only.
+the route. `{{` is written so that the template prints it. For Traefik 2.11 rules are written in the v2 syntax, and what it lacks is
+a loss. A container or a Kubernetes Service to which nobody is pinned becomes a URL by its name; else say which servers there
+are. A canary that sets the variant cookie, and `order: binding_first` have no word here.
 
 Traefik keeps who is bound to what in the cookie itself: the value is made of the child service's name, or of the
 server's URL, exactly as written (`identity`), so both are written exactly as they stand in the document.

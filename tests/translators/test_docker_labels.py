@@ -50,7 +50,9 @@ def in_containers(document: Document, seed: int) -> Document:
     services = {name: http(name, service, number) for number, (name, service) in enumerate(document.services.items())}
     tcp = {
         name: service.model_copy(
-            update={"servers": tuple(TcpServer(container=ContainerRef(name=f"t{at}"), tls=each.tls) for at, each in enumerate(service.servers))}
+            update={
+                "servers": tuple(TcpServer(container=ContainerRef(name=f"t{at}"), tls=each.tls) for at, each in enumerate(service.servers))
+            }
         )
         if isinstance(service, TcpLoadBalancer)
         else service
@@ -194,7 +196,10 @@ def test_each_thing_goes_where_it_can_be_said() -> None:
     assert "http.services.v1.loadbalancer.sticky.cookie.name=srv" in said["one"]
     beside: Any = yaml.read(texts(made)["pinfeather.yml"], "x", yaml.GO_YAML_V3)[0].value
     assert list(beside["http"]["routers"]) == ["old"]
-    assert beside["http"]["services"]["shop"]["weighted"]["services"] == [{"name": "v1@docker", "weight": 9}, {"name": "v2@docker", "weight": 1}]
+    assert beside["http"]["services"]["shop"]["weighted"]["services"] == [
+        {"name": "v1@docker", "weight": 9},
+        {"name": "v2@docker", "weight": 1},
+    ]
     assert sorted(beside["http"]["middlewares"]) == ["odd", "slim"]
     assert normal(sound(TRANSLATOR.parse(TRANSLATOR.emit(made, LIST).source(), LIST))) == normal(made)
 

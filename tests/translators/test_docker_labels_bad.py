@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Severity
@@ -44,7 +43,12 @@ BAD: dict[str, tuple[str | bytes, str, tuple[int, int], str]] = {
     "a list of servers": (label("traefik.http.services.s.loadbalancer.servers[0].url=http://a"), REJECTED, (6, 9), "node: servers"),
     "a truth that Go does not know": (label("traefik.http.services.s.loadbalancer.passhostheader=yes"), REJECTED, (6, 9), "true or false"),
     "a text for a number": (label("traefik.http.services.s.loadbalancer.sticky.cookie.maxage=1h"), REJECTED, (6, 9), "a whole number"),
-    "a text for a length of time": (label("traefik.http.services.s.loadbalancer.healthcheck.interval=soon"), REJECTED, (6, 9), "a duration"),
+    "a text for a length of time": (
+        label("traefik.http.services.s.loadbalancer.healthcheck.interval=soon"),
+        REJECTED,
+        (6, 9),
+        "a duration",
+    ),
     "a key that has keys": (label("traefik.http.middlewares.m.headers=true"), REJECTED, (6, 9), "standalone"),
     "an empty part": (label("traefik.http..x=1"), REJECTED, (6, 9), "invalid element"),
     "a wrong enable": (label("traefik.enable=yes"), REJECTED, (6, 9), "true or false"),
@@ -53,7 +57,10 @@ BAD: dict[str, tuple[str | bytes, str, tuple[int, int], str]] = {
     "a weighted service": (label("traefik.http.services.w.weighted.services[0].name=s"), REJECTED, (6, 9), "do not exist in labels"),
     "a URL and a port": (label("traefik.http.services.s.loadbalancer.server.url=http://a"), REJECTED, (6, 9), "a URL and a port"),
     "a cookie that browsers refuse": (
-        GOOD + '      - "traefik.http.services.s.loadbalancer.sticky.cookie.samesite=none"\n', Code.SAME_SITE_NONE, (6, 9), "Secure",
+        GOOD + '      - "traefik.http.services.s.loadbalancer.sticky.cookie.samesite=none"\n',
+        Code.SAME_SITE_NONE,
+        (6, 9),
+        "Secure",
     ),
     "a rule that is none": (changed("Host(`a.io`)", "Hots(`a.io`)"), Code.RULE, (4, 38), "'Hots'"),
     "a rule of Traefik 2": (changed("Host(`a.io`)", "Host(`a.io`, `b.io`)"), Code.V2_SYNTAX, (4, 9), "Traefik 2"),
@@ -61,7 +68,12 @@ BAD: dict[str, tuple[str | bytes, str, tuple[int, int], str]] = {
     "a middleware that is nowhere": (label("traefik.http.routers.r.middlewares=gone"), Code.REFERENCE, (6, 9), "'gone'"),
     "a service that is nowhere": (label("traefik.http.routers.r.service=gone"), Code.REFERENCE, (6, 9), "'gone'"),
     "a bare dollar": (label("traefik.http.middlewares.m.basicauth.users=a:$1x"), Code.SYNTAX, (6, 9), "write `$$`"),
-    "a label that is a list": (GOOD.replace('      - "traefik.http.s', '      - [x]\n      - "traefik.http.s'), Code.VALUE, (5, 9), "is a text"),
+    "a label that is a list": (
+        GOOD.replace('      - "traefik.http.s', '      - [x]\n      - "traefik.http.s'),
+        Code.VALUE,
+        (5, 9),
+        "is a text",
+    ),
     "labels that are a text": ("services: {web: {labels: x}}\n", Code.VALUE, (1, 26), "a list of texts or a mapping"),
     "a service that is a text": ("services: {web: x}\n", Code.VALUE, (1, 12), "a mapping"),
     "a name that compose refuses": ("services: {a b: {image: x}}\n", Code.VALUE, (1, 12), "no name of a service"),
@@ -93,7 +105,10 @@ def test_the_good_file_has_nothing_to_be_said_about() -> None:
 
 
 def test_a_rejected_label_takes_all_routes_of_its_container_and_no_other() -> None:
-    parsed = read(label("traefik.http.routers.q.rulle=Host(`b.io`)") + GOOD.replace("services:\n  web", "  api").replace(".r.", ".t.").replace(".s.", ".u."))
+    parsed = read(
+        label("traefik.http.routers.q.rulle=Host(`b.io`)")
+        + GOOD.replace("services:\n  web", "  api").replace(".r.", ".t.").replace(".s.", ".u.")
+    )
     (finding,) = errors(parsed)
     assert "its routes are gone: r, q" in finding.message
     assert parsed.document is not None
@@ -129,7 +144,10 @@ def repaired(text: str, found: list[Diagnostic]) -> str:
         span = edit.span
         if edit.expects is not None:
             assert lines[span.line - 1][span.column - 1 : span.end_column - 1] == edit.expects
-        head, tail = lines[span.line - 1][: span.column - 1], lines[span.end_line - 1][span.end_column - 1 :] if span.end_line <= len(lines) else ""
+        head, tail = (
+            lines[span.line - 1][: span.column - 1],
+            lines[span.end_line - 1][span.end_column - 1 :] if span.end_line <= len(lines) else "",
+        )
         lines[span.line - 1 : span.end_line] = [head + edit.text + tail]
     return "".join(lines)
 
@@ -137,7 +155,7 @@ def repaired(text: str, found: list[Diagnostic]) -> str:
 STYLES = {
     "list": GOOD + "      - traefik.http.routers.r.priorty=3 # why\n",
     "single quotes": GOOD + "      - 'traefik.http.routers.r.priorty=3'\n",
-    "map": "services:\n  web:\n    labels:\n      traefik.http.routers.r.rule: Host(`a.io`)\n      \"traefik.http.routers.r.priorty\": 3\n",
+    "map": 'services:\n  web:\n    labels:\n      traefik.http.routers.r.rule: Host(`a.io`)\n      "traefik.http.routers.r.priorty": 3\n',
     "flow": "services: {web: {labels: ['traefik.http.routers.r.rule=Host(`a.io`)', traefik.http.routers.r.priorty=3]}}\n",
     "run": "docker run -l 'traefik.http.routers.r.rule=Host(`a.io`)' \\\n  --label traefik.http.routers.r.priorty=3 --name web x\n",
     "lines": "traefik.http.routers.r.rule=Host(`a.io`)\ntraefik.http.routers.r.priorty=3\n",
@@ -221,5 +239,3 @@ def test_traefik_2_knows_no_max_age() -> None:
     assert service.sticky is not None
     assert service.sticky.cookie is not None
     assert service.sticky.cookie.max_age is None
-
-

@@ -72,11 +72,23 @@ def test_labels_are_a_list_or_a_mapping_in_any_case(form: str) -> None:
 def test_all_ways_to_write_a_container_down_say_the_same() -> None:
     wanted = [("r", ("a.io",), "s", [ContainerRef(name="web", port=80)])]
     inspected = json.dumps(
-        [{"Name": "/web", "State": {"Running": True}, "Config": {"Labels": {k: v for k, _, v in (each.partition("=") for each in (ROUTE, PORT))}}}],
+        [
+            {
+                "Name": "/web",
+                "State": {"Running": True},
+                "Config": {"Labels": {k: v for k, _, v in (each.partition("=") for each in (ROUTE, PORT))}},
+            }
+        ],
         indent=4,
     )
-    config = json.dumps({"name": "p", "services": {"web": {"labels": {k: v for k, _, v in (each.partition("=") for each in (ROUTE, PORT))}}}})
-    run = 'sudo docker run -d --rm \\\n  --label "traefik.http.routers.r.rule=Host(\\`a.io\\`)" \\\n  -l ' + PORT + " --name web -p 8080:80 nginx --label x=y\n"
+    config = json.dumps(
+        {"name": "p", "services": {"web": {"labels": {k: v for k, _, v in (each.partition("=") for each in (ROUTE, PORT))}}}}
+    )
+    run = (
+        'sudo docker run -d --rm \\\n  --label "traefik.http.routers.r.rule=Host(\\`a.io\\`)" \\\n  -l '
+        + PORT
+        + " --name web -p 8080:80 nginx --label x=y\n"
+    )
     for text in (compose(ROUTE, PORT), inspected, config, run):
         made = sound(read(text))
         assert [(route.name, route.hosts, route.to, refs(made, str(route.to))) for route in made.routes] == wanted
@@ -323,7 +335,13 @@ BESIDE = """\
 
 
 def test_labels_and_files_name_each_other() -> None:
-    labels = [ROUTE, PORT, "traefik.http.routers.r.service=split@file", "traefik.http.routers.r.middlewares=m@file,m", "traefik.http.middlewares.m.addprefix.prefix=/x"]
+    labels = [
+        ROUTE,
+        PORT,
+        "traefik.http.routers.r.service=split@file",
+        "traefik.http.routers.r.middlewares=m@file,m",
+        "traefik.http.middlewares.m.addprefix.prefix=/x",
+    ]
     parsed = read(compose(*labels, "traefik.http.middlewares.n.compress=true"), BESIDE)
     made = sound(parsed)
     routes: dict[str, Route] = {route.name: route for route in made.routes}

@@ -52,7 +52,9 @@ def drawn(count: int) -> list[Document]:
     """The same documents in every run."""
     found: list[Document] = []
 
-    @settings(max_examples=count, deadline=None, database=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count, deadline=None, database=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
     @given(documents_of_containers)
     def collect(made: Document) -> None:
         found.append(made)
@@ -98,7 +100,10 @@ def _is_of(key: str, kind: str) -> bool:
 
 def _elsewhere(text: str) -> bool:
     """What no label or file of ours could do anything about: other providers' things, and hosts that two routers share."""
-    return any(word in text for word in ("@docker\" does not exist", "@internal\" does not exist", "@kubernetescrd", "TLS option", "found different TLS"))
+    return any(
+        word in text
+        for word in ('@docker" does not exist', '@internal" does not exist', "@kubernetescrd", "TLS option", "found different TLS")
+    )
 
 
 # Drops -----------------------------------------------------------------------------------------------------------------
@@ -209,7 +214,9 @@ def test_merging(docker: DockerApi, traefik: StartTraefik) -> None:
     service: Any = running.items("services", "docker")["s"]
     assert len(service["loadBalancer"]["servers"]) == 2
     router: Any = running.items("routers", "docker")["r"]
-    parsed = TRANSLATOR.parse(Source((File("c.yml", yaml.emit({"services": {n: {"labels": {**base, **domains}} for n in ("one", "two")}})),)), DockerLabels())
+    parsed = TRANSLATOR.parse(
+        Source((File("c.yml", yaml.emit({"services": {n: {"labels": {**base, **domains}} for n in ("one", "two")}})),)), DockerLabels()
+    )
     assert parsed.document is not None
     (route,) = parsed.document.routes
     assert route.tls is not None
@@ -260,13 +267,18 @@ def test_a_canary_and_a_split_beside_the_labels_reach_the_right_servers(
     identity = TRANSLATOR.identity(made, options)
     if version is None:  # 2.11 makes its values in another way
         assert {cookies["variant"] for _, cookies in found} == set(identity.variants.values())
-        assert {name: cookies["variant"] for name, cookies in found} == {"a": identity.variants["shop", "v1"], "b": identity.variants["shop", "v2"]}
+        assert {name: cookies["variant"] for name, cookies in found} == {
+            "a": identity.variants["shop", "v1"],
+            "b": identity.variants["shop", "v2"],
+        }
     for name, cookies in found[:4]:
         assert {cookies_of(running, f"variant={cookies['variant']}; srv={cookies['srv']}")[0] for _ in range(3)} == {name}
 
 
 def test_no_router_is_made_by_the_default_rule(docker: DockerApi, servers: Servers, traefik: StartTraefik) -> None:
-    made = document("routes: [{name: r, to: away}]\nservices: {s: {servers: [{container: {name: a}}]}, away: {servers: [{url: 'http://127.0.0.1:1'}]}}")
+    made = document(
+        "routes: [{name: r, to: away}]\nservices: {s: {servers: [{container: {name: a}}]}, away: {servers: [{url: 'http://127.0.0.1:1'}]}}"
+    )
     labels, files = written(made, DockerLabels())
     docker.run({})
     running = traefik(files, arguments=docker.arguments())

@@ -207,7 +207,11 @@ def test_a_split_redraws_where_every_child_is_checked() -> None:
         ("2.11", "routes: [{name: r, to: x@d, match: {query: {name: a, value: b}}}]", "near.match.query"),
         ("2.11", "services: {s: {servers: [], sticky: {cookie: {name: c, max_age: 3}}}}", "loss.cookie.max-age"),
         ("2.11", "services: {s: {servers: [{url: 'http://a:1', weight: 3}]}}", "loss.server.weight"),
-        ("2.11", "routes: [{name: r, split: [{to: x@d}, {to: y@d}], sticky: {cookie: {name: c, same_site: lax}}}]", "loss.cookie.same-site"),
+        (
+            "2.11",
+            "routes: [{name: r, split: [{to: x@d}, {to: y@d}], sticky: {cookie: {name: c, same_site: lax}}}]",
+            "loss.cookie.same-site",
+        ),
         ("2.11", "routes: [{name: r, to: x@d, observability: {metrics: true}}]", "carried.observability"),
         ("2.11", "middlewares: {m: {ip_allow_list: {source_ranges: ['::1'], reject_status: 404}}}", "loss.middleware.ip-allow-list"),
     ],

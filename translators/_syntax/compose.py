@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Span, info, nearest, warning
 from pinfeather.translators._syntax.containers import (
@@ -28,17 +27,22 @@ from pinfeather.translators._syntax.tree import Reading, Tree
 _TOP = frozenset(("version", "name", "services", "networks", "volumes", "configs", "secrets", "include", "models"))
 _KEYS = frozenset(
     """
-    annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name cpu_count cpu_percent
+    _ annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs container_name cpu_count cpu_percent
     cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset credential_spec depends_on deploy develop
     device_cgroup_rules devices dns dns_opt dns_search domainname entrypoint env_file environment expose extends external_links
     extra_hosts gpus group_add healthcheck hostname image init ipc isolation label_file labels links logging mac_address mem_limit
     mem_reservation mem_swappiness memswap_limit models network_mode networks oom_kill_disable oom_score_adj pid pids_limit platform
-    ports post_start pre_stop privileged profiles provider pull_policy read_only restart runtime scale secrets security_opt
-    shm_size stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits use_api_socket user userns_mode uts
-    volumes volumes_from working_dir
-    """.split()
+    ports post_start pre_stop privileged profiles provider pull_policy read_only restart runtime scale secrets security_opt shm_size
+    stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits use_api_socket user userns_mode uts volumes
+    volumes_from working_dir
+    """.split()  # noqa: SIM905 - a list of a hundred words
 )
 _SERVICE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+def _folder_of(file: str) -> str:
+    """The last folder of a path; compose calls a project by it."""
+    return file.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
 
 
 def is_service_name(text: str) -> bool:
@@ -75,7 +79,7 @@ class ComposeFiles:
         if not isinstance(tree, dict):
             self._yard.say(Code.VALUE, "a compose file is a mapping with the key `services`", whole)
             return
-        self._folder = self._folder or PurePath(reading.file).parent.name
+        self._folder = self._folder or _folder_of(reading.file)
         self._top(tree, reading)
         services = tree.get("services")
         if services is None:
@@ -173,9 +177,7 @@ class ComposeFiles:
             own = f"{project}-{name}" if self._yard.swarm else f"{name}-{project}"
             title = normalised(own) if project else ""
             ports = tuple(sorted(set(service.ports))) if service.ports else None
-            self._yard.containers.append(
-                Container(name, title, tuple(mine.values()), ports, service.span, tuple(other.values()))
-            )
+            self._yard.containers.append(Container(name, title, tuple(mine.values()), ports, service.span, tuple(other.values())))
 
 
 def twice(first: Label, last: Label, yard: Yard) -> Diagnostic:

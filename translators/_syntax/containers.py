@@ -141,9 +141,7 @@ def read_inspect(reading: Reading, yard: Yard) -> None:
         given = config.get("Labels")
         given = given if isinstance(given, dict) else {}
         at = (*path, "Config", "Labels")
-        labels = [
-            keyed_label(key, text, *entry_spans(reading, (*at, key), whole), yard, interpolate=False) for key, text in given.items()
-        ]
+        labels = [keyed_label(key, text, *entry_spans(reading, (*at, key), whole), yard, interpolate=False) for key, text in given.items()]
         kept = tuple(label for label in labels if label is not None)
         service, project = given.get("com.docker.compose.service"), given.get("com.docker.compose.project")
         own = f"{service}-{project}" if isinstance(service, str) and isinstance(project, str) else name
@@ -231,9 +229,7 @@ def _run(words: list[Word], text: str, file: str, yard: Yard) -> None:
         elif option == "label-file":
             said = f"the labels in {value.text!r} are not read"
             yard.found.append(warning(Code.ASSUMED, said, span=span, instead="give them with --label, or the file itself"))
-    yard.containers.append(
-        Container(name, normalised(name or ""), tuple(labels), tuple(sorted(ports)) or None, first or Span(file, 1, 1))
-    )
+    yard.containers.append(Container(name, normalised(name or ""), tuple(labels), tuple(sorted(ports)) or None, first or Span(file, 1, 1)))
 
 
 def _options(words: list[Word]) -> Iterator[tuple[str, Word]]:

@@ -54,8 +54,8 @@ def layout(document: Document, version: Version) -> Layout:
             on = _reached(targets, services, children)
             if on and _listable(route):
                 routers[name] = on
-    held = {name: (service.middlewares, services.get(name)) for name, service in document.services.items()}
-    users = [*((refs, routers.get(name)) for name, refs in passed.items()), *held.values()]
+    users: Users = [(names, routers.get(name)) for name, names in passed.items()]
+    users += [(service.middlewares, services.get(name)) for name, service in document.services.items()]
     http = Side(services, routers, _middlewares(document.middlewares, users, version, tcp=False))
     return Layout(http, _tcp(document, version))
 
@@ -68,7 +68,7 @@ def _tcp(document: Document, version: Version) -> Side:
         on = _reached(route.targets, services, children)
         if on and _listable(route):
             routers[route.name] = on
-    users = [(route.middlewares, routers.get(route.name)) for route in document.tcp_routes]
+    users: Users = [(route.middlewares, routers.get(route.name)) for route in document.tcp_routes]
     return Side(services, routers, _middlewares(document.tcp_middlewares, users, version, tcp=True))
 
 
@@ -152,5 +152,3 @@ def _marked(tree: Tree) -> Tree:
     if isinstance(tree, list):
         return [_marked(child) for child in tree]
     return filled(tree) if isinstance(tree, str) else tree
-
-

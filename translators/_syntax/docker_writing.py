@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from pinfeather.model.document import Document
 from pinfeather.model.noun import Noun, Template
-from pinfeather.model.services import LoadBalancer, TcpLoadBalancer
+from pinfeather.model.services import LoadBalancer, Server, TcpLoadBalancer, TcpServer
 from pinfeather.translators._syntax.docker_config import NONE_ROUTER, NONE_RULE
 from pinfeather.translators._syntax.docker_layout import Side, layout
 from pinfeather.translators._syntax.labels import lowered, pairs
@@ -49,7 +49,7 @@ def written(document: Document, version: tuple[int, int], provider: str) -> Writ
         http = said.get("http")
         if isinstance(http, dict) and "services" in http and "routers" not in http:
             http["routers"] = {NONE_ROUTER: {"rule": NONE_RULE, "service": "noop@internal"}}
-        ordered = {side: _in_order(said[side]) for side in ("http", "tcp") if side in said}
+        ordered: Branch = {side: _in_order(said[side]) for side in ("http", "tcp") if side in said}
         texts = pairs(lowered(ordered, ROOT), "traefik")
         labels[container] = (("traefik.enable", "true"), *((_escaped(key, variables), _escaped(text, variables)) for key, text in texts))
     return Written(labels, beside)
@@ -159,12 +159,14 @@ class _Split:
         """The service as one of its containers says it: with the one server that this container is."""
         service = (document.tcp_services if self.side == "tcp" else document.services)[name]
         assert isinstance(service, LoadBalancer | TcpLoadBalancer)
+        held: tuple[Server | TcpServer, ...] = service.servers
         balancer = tree["loadBalancer"]
         assert isinstance(balancer, dict)
         servers = balancer["servers"]
         assert isinstance(servers, list)
-        number = next(at for at, each in enumerate(service.servers) if each.container is not None and each.container.name == container)
-        ref, server = service.servers[number].container, servers[number]
+        references = [each.container for each in held]
+        number = next(at for at, each in enumerate(references) if each is not None and each.name == container)
+        ref, server = references[number], servers[number]
         assert ref is not None
         assert isinstance(server, dict)
         where: Branch = {"port": None if ref.port is None else str(ref.port), "scheme": ref.scheme}

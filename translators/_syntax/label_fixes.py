@@ -59,10 +59,10 @@ def sticky_fix(container: Container, yard: Yard, version: tuple[int, int]) -> Fi
         made = _repaired(label, meant, leader, version)
         if made == (label.key, label.value):
             continue
-        found = _deleted(label, yard) if made is None else _edited(label, made, yard)
-        if not found:
+        change = _deleted(label, yard) if made is None else _edited(label, made, yard)
+        if not change:
             return Fix("move the cookie to the service by hand")
-        edits += found
+        edits += change
     return Fix(f"give the service {leader.service!r} the cookie, with the same labels on each of its containers", tuple(edits))
 
 

@@ -149,6 +149,10 @@ class _Shaper:
             return self._mapping(node, [(each.name, each, shape.shape) for each in node.children], named=True)
         return self._struct(node, shape)
 
+    def whole(self, node: Node, shape: Struct) -> Grown | None:
+        """What stands below the root."""
+        return self._struct(node, shape, alone=True)
+
     def _struct(self, node: Node, shape: Struct, *, alone: bool = False) -> Grown | None:
         may_be_true = shape.may_be_true and shape.true_since <= self.version
         if not node.children and not may_be_true and not alone:
@@ -260,7 +264,7 @@ def shaped(labels: Iterable[Label], root: str, shape: Struct, version: Version, 
     """
     top, faults, twice = grown(labels, root)
     shaper = _Shaper(version, by_default)
-    found = None if top is None else shaper._struct(top, shape, alone=True)
+    found = None if top is None else shaper.whole(top, shape)
     return Shaped(found, (*faults, *shaper.faults), tuple(twice), tuple(shaper.switched))
 
 

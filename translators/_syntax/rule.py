@@ -444,5 +444,6 @@ def tcp_rule_length(text: str) -> int:
 
 __all__ = [
     "DEPTH", "LENGTH", "LiteralError", "RuleError", "Unsayable", "cookie_regex_fits", "flat", "parse_http", "parse_tcp",
-    "print_http", "print_leaf_http", "print_leaf_tcp", "print_rule", "print_tcp", "quote_go", "rule_length", "tcp_rule_length", "unquote_go", "why_not_http", "why_not_tcp",
+    "print_http", "print_leaf_http", "print_leaf_tcp", "print_rule", "print_tcp", "quote_go", "rule_length", "tcp_rule_length",
+    "unquote_go", "why_not_http", "why_not_tcp",
 ]  # fmt: skip

@@ -156,7 +156,10 @@ def take_middleware(node: Taking, at: Path, reader: Reader, *, tcp: bool) -> Tre
     spelling = spelling_of(kind, body, tcp=tcp)
     if spelling is None:
         reader.mark((*at, "other"), node, kind)
-        return {"other": {"kind": kind, "config": node.tree(kind)}}
+        config = node.tree(kind)
+        if kind == "errors" and isinstance(config, dict) and isinstance(service := config.get("service"), str):
+            config = {**config, "service": reader.local(service, "http.services")}
+        return {"other": {"kind": kind, "config": config}}
     held = node.map(kind, may_be_true=kind in MAY_BE_EMPTY)
     if held is None:
         return None

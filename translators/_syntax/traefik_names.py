@@ -18,7 +18,9 @@ class Names:
     """The names of a run. `defined`: by provider and section."""
 
     def __init__(self, defined: Mapping[tuple[str, str], Sequence[str]] | None = None) -> None:
-        self._own: dict[tuple[str, str], dict[str, str]] = {place: {name: name for name in names} for place, names in (defined or {}).items()}
+        self._own: dict[tuple[str, str], dict[str, str]] = {
+            place: {name: name for name in names} for place, names in (defined or {}).items()
+        }
         self._astray: dict[str, tuple[str, str, str]] = {}
         self.several = len({provider for provider, _ in self._own}) > 1
         for (provider, section), names in self._own.items():

@@ -72,7 +72,7 @@ class Gathered:
                 reader = thing.reader._replace(known=known, resolve=resolve)
                 self._sections.setdefault(section, {})[own] = thing._replace(reader=reader)
                 if own != name:
-                    said = f"{name!r} of {section} stands in labels and in a file, which is two things to Traefik: the file's is called {own!r} here"
+                    said = f"{name!r} of {section} stands in labels and in a file, two things to Traefik: the file's is called {own!r} here"
                     thing.node.report(info(Code.ASSUMED, said, instead="give it another name", span=thing.node.key_span))
         tree = _document(self)
         left = [finding for root in self.roots for finding in root.finish()]

@@ -1,7 +1,7 @@
 """Every key that Traefik's labels know, with the kind of its value: what a flat text like `a,b` is, and what Traefik refuses.
 
 Keys after Traefik 3.7.15, each asked of the binary as a label; those that 2.11 lacks are marked with the version that
-brought them (from its release notes and source, not run). A label's key is matched without regard to case; this table has
+brought them, which `tests/versions` asks of each (3.1 was not run: what 3.0 lacks and 3.2 has is marked 3.2). A label's key is matched without regard to case; this table has
 the spelling of the file provider, so that what was read from labels can be written elsewhere.
 """
 
@@ -117,8 +117,13 @@ MIDDLEWARES = Struct(
                 tls=_CLIENT_TLS,
             ),
             since={
-                "forwardBody": (3, 3), "maxBodySize": (3, 3), "preserveLocationHeader": (3, 3), "preserveRequestMethod": (3, 4),
-                "headerField": (3, 2), "addAuthCookiesToResponse": (3, 0), "maxResponseBodySize": (3, 6),
+                "forwardBody": (3, 3),
+                "maxBodySize": (3, 3),
+                "preserveLocationHeader": (3, 3),
+                "preserveRequestMethod": (3, 4),
+                "headerField": (3, 2),
+                "addAuthCookiesToResponse": (3, 0),
+                "maxResponseBodySize": (3, 6),
             },
         ),
         "grpcWeb": Struct(_keys("allowOrigins:texts")),
@@ -207,8 +212,10 @@ _SERVER = Struct(
     since={"weight": (3, 0), "preservePath": (3, 2), "fenced": (3, 3)},
 )
 _EMPTY = Struct({}, may_be_true=True)
-_WEIGHTED = Struct({"services": Listed(Struct(_keys("name weight:int"))), "sticky": Struct({"cookie": _COOKIE}), "healthCheck": _EMPTY})
-_ENTRIES = Listed(Struct(_keys("name weight:int percent:int")))
+_CHILDREN = Listed(Struct(_keys("name weight:int")))
+_WEIGHTED = Struct({"services": _CHILDREN, "sticky": Struct({"cookie": _COOKIE}), "healthCheck": _EMPTY})
+_MIRRORS = Listed(Struct(_keys("name percent:int")))
+_TCP_WEIGHTED = Struct({"services": _CHILDREN, "healthCheck": _EMPTY}, since={"healthCheck": (3, 6)})
 _SERVICE = Struct(
     _keys(
         "middlewares:texts",
@@ -231,11 +238,16 @@ _SERVICE = Struct(
             since={"strategy": (3, 4), "passiveHealthCheck": (3, 6)},
         ),
         weighted=Dropped(_WEIGHTED),
-        mirroring=Dropped(Struct(_keys("service mirrorBody:bool maxBodySize:int", mirrors=_ENTRIES, healthCheck=_EMPTY))),
-        failover=Dropped(
-            Struct(_keys("service fallback", healthCheck=_EMPTY, errors=Struct(_keys("status:texts maxRequestBodyBytes:int"))))
+        mirroring=Dropped(
+            Struct(_keys("service mirrorBody:bool maxBodySize:int", mirrors=_MIRRORS, healthCheck=_EMPTY), since={"mirrorBody": (3, 2)})
         ),
-        highestRandomWeight=Dropped(Struct({"services": _ENTRIES, "healthCheck": _EMPTY})),
+        failover=Dropped(
+            Struct(
+                _keys("service fallback", healthCheck=_EMPTY, errors=Struct(_keys("status:texts maxRequestBodyBytes:int"))),
+                since={"errors": (3, 7)},
+            )
+        ),
+        highestRandomWeight=Dropped(Struct({"services": _CHILDREN, "healthCheck": _EMPTY})),
     ),
     since={"middlewares": (3, 7), "highestRandomWeight": (3, 6)},
 )
@@ -250,9 +262,10 @@ _TCP_SERVICE = Struct(
             ),
             since={"serversTransport": (3, 0), "healthCheck": (3, 6)},
         ),
-        "weighted": Dropped(_WEIGHTED),
+        "weighted": Dropped(_TCP_WEIGHTED),
     }
 )
+_UDP_SERVICE = Struct({"loadBalancer": Struct({"server": Struct(_keys("port"))}), "weighted": Dropped(Struct({"services": _CHILDREN}))})
 ROOT = Struct(
     {
         "http": Struct(
@@ -276,7 +289,7 @@ ROOT = Struct(
         "udp": Struct(
             {
                 "routers": Named(Struct(_keys("entryPoints:texts service"))),
-                "services": Named(Struct({"loadBalancer": Struct({"server": Struct(_keys("port"))}), "weighted": Dropped(_WEIGHTED)})),
+                "services": Named(_UDP_SERVICE),
             }
         ),
         "tls": Dropped(),

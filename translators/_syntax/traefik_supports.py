@@ -18,7 +18,7 @@ from pinfeather.model.middlewares import Headers, IPAllowList, Middleware, Other
 from pinfeather.model.normal import Rung
 from pinfeather.model.noun import Noun, Template
 from pinfeather.model.overlap import TlsGap, tls_gaps
-from pinfeather.model.routes import Route, TcpRoute, Tls
+from pinfeather.model.routes import Observability, Route, TcpRoute, Tls
 from pinfeather.model.services import LoadBalancer, PassiveHealthCheck, Split
 from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax.rule import Unsayable, flat
@@ -209,10 +209,6 @@ def query_v2(document: Document, path: Path) -> Answer:
     return Near("of a parameter that stands twice Traefik 2 compares the first value alone") if isinstance(said, Full) else said
 
 
-def transport_v2(document: Document, path: Path) -> Answer:
-    return Nothing("Traefik 2 has none for TCP: the service is left out") if path[0] == "tcp_services" else transport_says(document, path)
-
-
 HTTP_TRANSPORT = (
     "serverName", "insecureSkipVerify", "rootCAs", "certificates", "maxIdleConnsPerHost", "forwardingTimeouts", "disableHTTP2",
     "peerCertURI", "spiffe", "cipherSuites", "minVersion", "maxVersion",
@@ -237,6 +233,30 @@ def transports_say(document: Document, _path: Path) -> Answer:
     """Whether all definitions can be said without the objects of a cluster."""
     named = next((name for name, tree in document.servers_transports.items() if names_objects(tree)), None)
     return FULL if named is None else Nothing(f"{named!r} names Secrets of a cluster: every service that uses one is left out")
+
+
+_TRANSPORT_SINCE = {"spiffe": (3, 0), "proxyProtocol": (3, 5), **dict.fromkeys(("minVersion", "maxVersion", "cipherSuites"), (3, 7))}
+_TCP_TRANSPORTS_SINCE = (3, 0)
+
+
+def _transport_since(tree: Tree) -> Version:
+    """The first version that knows all of a servers transport; one that does not refuses the whole file."""
+    of_tcp = _TCP_TRANSPORTS_SINCE if is_tcp_transport(tree) else (2, 11)
+    keys = tree if isinstance(tree, dict) else {}
+    return max(of_tcp, *(since for key, since in _TRANSPORT_SINCE.items() if key in keys), (2, 11))
+
+
+def transports_known(version: Version) -> Check:
+    """The same for one version."""
+
+    def check(document: Document, path: Path) -> Answer:
+        later = next((name for name, tree in document.servers_transports.items() if _transport_since(tree) > version), None)
+        if later is None:
+            return transports_say(document, path)
+        major, minor = _transport_since(document.servers_transports[later])
+        return Nothing(f"{later!r} needs Traefik {major}.{minor}: every service that uses one is left out")
+
+    return check
 
 
 # Middlewares -----------------------------------------------------------------------------------------------------------
@@ -268,7 +288,10 @@ def middleware_known(version: Version) -> Check:
             return answer
         middleware = found(document, path)
         assert isinstance(middleware, Middleware)
-        key = later(put_middleware(middleware, tcp=False), MIDDLEWARES, version)
+        tree = put_middleware(middleware, tcp=False)
+        if tree == {"contentType": {}} and version < (3, 0):
+            return Nothing(f"Traefik 2 refuses the whole file for an empty `contentType`: {_HELD}")
+        key = later(tree, MIDDLEWARES, version)
         return answer if key is None else Nothing(f"this version of Traefik does not know {key!r}: {_HELD}")
 
     return check
@@ -359,6 +382,19 @@ def observed(document: Document, path: Path) -> Answer:
     return Nothing("Traefik refuses the whole file for an empty one: it is left out") if empty else FULL
 
 
+def observed_since(version: Version) -> Check:
+    """The same for one version."""
+
+    def check(document: Document, path: Path) -> Answer:
+        values = found(document, path)
+        assert isinstance(values, Observability)
+        if values.trace_verbosity is not None and version < (3, 5):
+            return Nothing("Traefik has `trace_verbosity` since 3.5: the route is observed as everything else is")
+        return observed(document, path)
+
+    return check
+
+
 def own_reference(*providers: str) -> Check:
     """A reference to the provider that is written must not mean what this document defines: that is said without it."""
 
@@ -389,7 +425,7 @@ SINCE: Mapping[Feature, Version] = {
     Feature.OBSERVABILITY: (3, 3),
     Feature.TCP_SERVER_TLS: (3, 0),
 }
-"""The first version that has a feature; the others are as old as 2.11. Where it is not known for sure, a later one."""
+"""The first version that has a feature; the others are as old as 2.11. As `tests/versions` found it, but for 3.1: there, the later one."""
 
 
 def since(table: Mapping[Feature, Support], version: tuple[int, int]) -> dict[Feature, Support]:

@@ -34,7 +34,6 @@ _TABLE: Mapping[Feature, Support] = {
     **dict.fromkeys((Feature.COOKIE_MAX_AGE, Feature.COOKIE_DOMAIN), When(says.cookie_says, "0 and an empty text mean none")),
     Feature.PASSIVE_HEALTH_CHECK: When(says.passive_says, "with at least one number"),
     Feature.SERVERS_TRANSPORT: When(says.transport_says, "one of the same side, HTTP or TCP"),
-    Feature.TRANSPORT_DEFINITION: When(says.transports_say, "without Secrets"),
     Feature.ENTRY_POINTS: When(says.entry_points_say, "names without `║`, at which Traefik cuts lists"),
     Feature.PORTS: Nothing("entry points are static configuration"),
     Feature.TLS_OFF: Nothing("Traefik leaves it to the entry point: leave `tls` out"),
@@ -44,7 +43,6 @@ _TABLE: Mapping[Feature, Support] = {
     Feature.DNS_RECORDS: Nothing(),
     Feature.COOKIE_HASH: Nothing(),
     Feature.TCP_PASSTHROUGH: When(says.passthrough_says, "TCP only"),
-    Feature.OBSERVABILITY: When(says.observed, "with at least one setting"),
     **dict.fromkeys((Feature.NAMESPACE, Feature.OBJECT_NAME, Feature.LABELS, Feature.ANNOTATIONS), Nothing(_CARRIED)),
     Feature.TEMPLATE: Nothing(),
 }
@@ -64,15 +62,18 @@ def file_table(version: Version, *, templates: bool = False) -> dict[Feature, Su
         Feature.PRIORITY: priority,
         Feature.CANARY_PRIORITY: priority,
         Feature.TLS: When(says.tls_sees(), "where no route without `tls` guards the same requests before it"),
+        Feature.TRANSPORT_DEFINITION: When(says.transports_known(version), "without Secrets; TCP since 3.0, some keys later"),
+        Feature.OBSERVABILITY: When(says.observed_since(version), "with at least one setting; `trace_verbosity` since 3.5"),
         Feature.STRATEGY: When(says.strategy_since(version), "since 3.4; hrw and leasttime since 3.6"),
-        Feature.HEALTH_CHECK_DETAIL: When(says.health_check_since(version), "`mode` and `status` since 3.0, `unhealthy_interval` later"),
+        Feature.HEALTH_CHECK_DETAIL: When(
+            says.health_check_since(version), "`mode` and `status` since 3.0, `unhealthy_interval` since 3.5"
+        ),
     }
     if version < (3, 0):
         table |= dict.fromkeys(_RULE_V2, rule)
         table[Feature.TCP_SNI] = When(says.server_name_v2, "with `tls` on the route, and no wildcard")
-        table[Feature.QUERY] = When(says.query_v2, "of a repeated parameter Traefik 2 compares the first value")
+        table[Feature.QUERY] = When(says.query_v2, "of a repeated one Traefik 2 compares the first value")
         table[Feature.COOKIE_SAME_SITE] = When(says.same_site_v2, "not on the cookie of a split")
-        table[Feature.SERVERS_TRANSPORT] = When(says.transport_v2, "HTTP only")
     return says.since(table, version)
 
 

@@ -122,11 +122,8 @@ def values_of(text: str) -> dict[str, str]:
         if not equals or key.startswith("#") or not _NAME.fullmatch(key.strip()):
             continue
         value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        else:
-            value = value.partition(" #")[0].rstrip()
-        values[key.strip()] = value
+        quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'"
+        values[key.strip()] = value[1:-1] if quoted else value.partition(" #")[0].rstrip()
     return values
 
 
