@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pinfeather.model.diagnostics import Code, Span, error, warning
+from pinfeather.model.diagnostics import Code, Span, error, info, warning
 from pinfeather.translators._syntax.haproxy_annotations import HSTS, Notes, notes_of
 from pinfeather.translators._syntax.haproxy_backends import Backends, Object, Servers, Spans, harmless, take_port
 from pinfeather.translators._syntax.haproxy_extras import take_headers
@@ -98,6 +98,7 @@ class Ingress:
             instead = f'add both in the target, or annotate `{HSTS}: "false"`'
             self.notes.say(warning(Code.ASSUMED, said, span=node.span_of("tls"), instead=instead))
         self._order()
+        self._assumed(node)
 
     # Parts of the spec.
 
@@ -234,6 +235,17 @@ class Ingress:
                 self.own.sort(key=lambda own: (own.place.host is None, (own.place.host or "").startswith("*"), -len(own.place.path)))
                 break
             held.add(each.place)
+
+    def _assumed(self, spec: Taking) -> None:
+        """Says how ports became entry points, where the file does not."""
+        span = spec.span_of("rules")
+        if any(not own.named for own in self.own):
+            said = "a rule without a port: HAProxy listens on 80, or on 443 where `tls` has its host; read as the default entry points"
+            self.notes.say(info(Code.ASSUMED, said, span=span, instead="write `port` where that is not meant"))
+        ports = {own.place.port for own in (*self.own, *self.tcp) if own.named} | {each.port for each in self.ruled}
+        for port in sorted(ports - self.points.keys()):
+            said = f"port {port} has no name: it is the entry point {self.entry_point(port)!r} here"
+            self.notes.say(info(Code.ASSUMED, said, span=span, instead=f"say --entry-points with NAME={port} to call it otherwise"))
 
     def entry_point(self, port: int) -> str:
         return self.points.get(port, f"port-{port}")
