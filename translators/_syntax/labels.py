@@ -84,7 +84,8 @@ def grown(labels: Iterable[Label], root: str) -> tuple[Node | None, list[Fault],
     for label in sorted(labels, key=lambda each: each.key):
         parts, why = _parts(label.key, root)
         if why is not None:
-            faults.append(Fault(label, why, parts[0] if parts else "", root if parts and parts[0].lower() == root else None))
+            other = bool(parts) and parts[0] != root and parts[0].lower() == root
+            faults.append(Fault(label, why, parts[0] if other else "", root if other else None))
             continue
         top = top or Node(root, label)
         node, seen = top, True
