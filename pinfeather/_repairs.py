@@ -60,7 +60,7 @@ _FIELDS = {
     "same_site": "sameSite",
 }  # fmt: skip
 """The fields of a cookie, as Traefik writes them."""
-_KEY = "|".join(sorted({*_FIELDS, *_FIELDS.values()}, key=len, reverse=True))
+_KEY = "|".join(sorted({*_FIELDS, *_FIELDS.values(), "cookie"}, key=len, reverse=True))
 _LABEL = re.compile(
     rf"""(?P<quote>["']?)(?P<base>[^\s"'=]+[./])(?P<key>{_KEY})(?P<between>=|(?P=quote)\s*:\s+)(?P<value>.*?)["']?""",
     re.IGNORECASE,
@@ -123,6 +123,8 @@ def _attribute(finding: Diagnostic, text: Text) -> tuple[str, tuple[Edit, ...]]:
             return title, edits
     whole = text.spans.get(finding.path)
     bare = on_one_line(text.lines.get(whole.file, []), whole) if whole is not None else None
+    if whole is not None and text.format == LABELS:
+        return title, _everywhere(whole, text, lambda lines, span: _beside(lines, span, field, value, text.format))
     if whole is not None and bare in ("{}", "true") and text.format in _CAMEL_FORMATS and not whole.file.endswith(".toml"):
         return title, (Edit(whole, f"{{{_FIELDS[field]}: {value}}}", bare),)
     return title, ()
@@ -172,7 +174,8 @@ def _beside(lines: list[str], span: Span, field: str, value: str, form: str) -> 
     before, after = line[: span.column - 1], line[span.end_column - 1 :]
     label = _LABEL.fullmatch(old)
     if label is not None:
-        return _inserted(span, before, after, _labelled(label, _FIELDS[field].lower(), value))
+        below = "cookie." if label["key"].lower() == "cookie" else ""
+        return _inserted(span, before, after, _labelled(label, below + _FIELDS[field].lower(), value))
     entry = _ENTRY.search(before)
     if entry is None:
         return ()
@@ -207,6 +210,8 @@ def _inserted(span: Span, before: str, after: str, new: str) -> tuple[Edit, ...]
 def _entry(entry: re.Match[str], field: str, value: str, form: str) -> str:
     base, quote, between = entry["base"], entry["quote"], entry["between"]
     toml, flat = "=" in between, "." in base or "/" in base
+    if entry["key"].lower() == "cookie":
+        base += f"{entry['key']}."
     key = field if form == "pinfeather" else _FIELDS[field].lower() if flat and not toml else _FIELDS[field]
     texts = value != "true"
     quoted = f'"{value}"' if (texts and (toml or quote == '"')) or (flat and not toml) else value

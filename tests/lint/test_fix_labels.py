@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 
 from pinfeather._fixes import apply
@@ -10,6 +12,7 @@ from pinfeather.model.build import build
 from pinfeather.model.diagnostics import Path, Span, span_at
 from pinfeather.model.lint import lint
 from pinfeather.translators._syntax.repair import lines_of
+from tests.lint.conftest import Lint, Put
 
 KEY = "traefik.http.services.app.loadbalancer.sticky.cookie"
 TREE = {
@@ -90,3 +93,31 @@ def test_attributes_are_written_in_the_style_that_is_there(style: str) -> None:
 def test_a_place_that_is_not_understood_is_left() -> None:
     text = f"labels: >\n  {KEY}.name=srv and {KEY}.httponly=false\n"
     assert fixed(text, f"{KEY}.name=srv", f"{KEY}.httponly=false").count("secure") == 0
+
+
+BARE = """\
+services:
+  {name}:
+    labels:
+      - traefik.http.routers.{name}.rule=Host(`{name}.test`)
+      - traefik.http.services.{name}.loadbalancer.server.port=80
+      - traefik.http.services.{name}.loadbalancer.healthcheck.path=/h
+      - traefik.http.services.{name}.loadbalancer.sticky.cookie=true
+"""
+MORE = "".join(
+    f"      - traefik.http.services.app.loadbalancer.sticky.cookie.{each}\n" for each in ("secure=true", "httponly=true", "samesite=lax")
+)
+
+
+def test_a_cookie_that_is_only_switched_on(lint: Lint, put: Put, here: pathlib.Path) -> None:
+    put({"compose.yml": BARE.format(name="app")})
+    assert lint("--fix")[0] == 0
+    assert (here / "compose.yml").read_text() == BARE.format(name="app") + MORE
+
+
+def test_every_container_of_a_service_is_written_alike(lint: Lint, put: Put, here: pathlib.Path) -> None:
+    """Where two containers differ, Traefik drops their service."""
+    two = BARE.format(name="app") + BARE.format(name="app").partition("services:\n")[2].replace("  app:\n", "  app-replica:\n")
+    put({"compose.yml": two})
+    assert lint("--fix")[0] == 0
+    assert (here / "compose.yml").read_text().count(MORE) == 2
