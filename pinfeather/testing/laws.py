@@ -7,8 +7,7 @@
     def test_read_back(document):
         laws.read_back(TRANSLATOR, TRANSLATOR.options(), document)
 
-`purity` may be asked of a few documents only, `hostile_strings` of none: it brings its own.
-"""
+`purity` may be asked of a few documents only, `hostile_strings` of none: it brings its own."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from fractions import Fraction
 from unittest import mock
 
 from pinfeather._convert import read
-from pinfeather.model.decide import Outcomes, Table, UndecidedError, decide, outcomes
+from pinfeather.model.decide import Outcomes, Request, State, Table, UndecidedError, decide, outcomes
 from pinfeather.model.diagnostics import Diagnostic, Severity, dotted
 from pinfeather.model.document import Document
 from pinfeather.model.features import NAMES, Derived
@@ -61,9 +60,8 @@ def honest_loss(translator: AnyTranslator, options: Options, document: Document)
     """3. A loss is reported exactly when something changed, once a path, and what decides is never called `carried`."""
     projection = _kept(translator, options, document)
     document, _ = with_other_servers(document, translator.supports(options))  # said as `near`
-    kept, lost = projection.kept, [finding for finding in projection.diagnostics if not finding.code.startswith("near.")]
-    told = "; ".join(f"{finding.code}@{dotted(finding.path)}" for finding in lost) or "nothing"
-    assert bool(lost) == (kept != document), f"{translator.name} reports {told}; what changed: {_difference(document, kept)}"
+    lost, told = _lost(translator, projection, document)
+    kept = projection.kept
     places = [(finding.code, finding.path) for finding in projection.diagnostics]
     assert len(set(places)) == len(places), f"{translator.name} reports one loss twice: {told}"
     assert all(finding.instead for finding in lost), f"{translator.name}: a loss does not say what happens instead: {told}"
@@ -73,6 +71,15 @@ def honest_loss(translator: AnyTranslator, options: Options, document: Document)
         return
     renamed = any(isinstance(translator.supports(options).get(feature), Derived) for feature in NAMES)
     _same_decisions(document, kept, f"{translator.name} calls it `carried` ({told}), and it decides", by_name=not renamed)
+
+
+def _lost(translator: AnyTranslator, projection: Projection, said: Document) -> tuple[list[Diagnostic], str]:
+    """What was reported as lost, and the same as a text; something was exactly where something changed."""
+    lost = [finding for finding in projection.diagnostics if not finding.code.startswith("near.")]
+    told = "; ".join(f"{finding.code}@{dotted(finding.path)}" for finding in lost) or "nothing"
+    kept = projection.kept
+    assert bool(lost) == (kept != said), f"{translator.name} reports {told}; what changed: {_difference(said, kept)}"
+    return lost, told
 
 
 def stray_key(translator: AnyTranslator, options: Options, document: Document, places: int = 4) -> None:
@@ -114,17 +121,24 @@ def never_wider(translator: AnyTranslator, options: Options, document: Document)
     if tables is None:
         return
     for request, state in probes(document):
-        wanted = outcomes(tables[0], request, state)
-        seen = outcomes(tables[1], request, state)
-        admitted = [part.decision for part in seen.parts if part.decision.status == 200]
-        refused = all(part.decision.status == 404 for part in wanted.parts)
-        assert not (refused and admitted), f"{translator.name} lets a request in that matched no route: {request}"
-        anew = outcomes(tables[0], replace(request, bindings={}), state)  # a client need not send its cookies
-        passed = [_contents(document, part.decision.middlewares) for part in (*wanted.parts, *anew.parts)]
-        needed = set.intersection(*passed)
-        for decision in admitted:
-            missing = needed - _contents(target, decision.middlewares)
-            assert not missing, f"{translator.name} lets a request past {sorted(missing)}: {request}"
+        _no_wider(translator.name, (document, target), tables, request, state)
+
+
+def _no_wider(name: str, documents: tuple[Document, Document], tables: tuple[Table, Table], request: Request, state: State) -> None:
+    """One request: what the second document admits, the first admits through the same middlewares at least."""
+    wanted = outcomes(tables[0], request, state)
+    seen = outcomes(tables[1], request, state)
+    admitted = [part.decision for part in seen.parts if part.decision.status == 200]
+    refused = all(part.decision.status == 404 for part in wanted.parts)
+    assert not (refused and admitted), f"{name} lets a request in that matched no route: {request}"
+    if not admitted:
+        return
+    anew = outcomes(tables[0], replace(request, bindings={}), state)  # a client need not send its cookies
+    passed = [_contents(documents[0], part.decision.middlewares) for part in (*wanted.parts, *anew.parts)]
+    needed = set.intersection(*passed)
+    for decision in admitted:
+        missing = needed - _contents(documents[1], decision.middlewares) if needed else needed
+        assert not missing, f"{name} lets a request past {sorted(missing)}: {request}"
 
 
 def purity(translator: AnyTranslator, options: Options, document: Document) -> None:
@@ -225,20 +239,27 @@ def _same_decisions(one: Document, other: Document, claim: str, *, by_name: bool
     if tables is None:
         return
     for request, state in probes(one):
-        if not by_name and (state.servers or set(request.bindings.values()) & set(one.services)):
-            continue  # they speak of services by names that the other does not have
-        before, after = outcomes(tables[0], request, state), outcomes(tables[1], request, state)
-        wanted, seen = _shares(before, by_name), _shares(after, by_name)
-        assert wanted == seen, f"{claim}: {request} with {state} meets {wanted} and then {seen}"
+        if (after := _same(tables, one, request, state, claim, by_name=by_name)) is None:
+            continue
         for draw in draws(after):
             assert decide(tables[1], request, state, draw) == after.at(draw), f"{claim}: `decide` and `outcomes` differ at the draw {draw}"
+
+
+def _same(tables: tuple[Table, Table], one: Document, request: Request, state: State, claim: str, *, by_name: bool) -> Outcomes | None:
+    """What the second table makes of a request, which is what the first does; None: the request speaks of names that it does not have."""
+    if not by_name and (state.servers or set(request.bindings.values()) & set(one.services)):
+        return None
+    before, after = outcomes(tables[0], request, state), outcomes(tables[1], request, state)
+    wanted, seen = _shares(before, by_name), _shares(after, by_name)
+    assert wanted == seen, f"{claim}: {request} with {state} meets {wanted} and then {seen}"
+    return after
 
 
 def _shares(found: Outcomes, by_name: bool) -> dict[object, Fraction]:
     shares: dict[object, Fraction] = {}
     for effect, share in found.shares.items():
-        cookies = tuple(binding.cookie for binding in effect.set_cookies)
-        key: object = effect if by_name else (effect.status, len(effect.middlewares), effect.server, cookies)
+        cookies = [binding.cookie for binding in effect.set_cookies]
+        key: object = effect if by_name else (effect.status, len(effect.middlewares), effect.server, *cookies)
         shares[key] = shares.get(key, Fraction(0)) + share
     return shares
 

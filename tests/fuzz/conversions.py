@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import traceback
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -12,18 +12,21 @@ from typing import NamedTuple
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pinfeather._convert import read, write
+from pinfeather._convert import read
 from pinfeather.model.build import build
 from pinfeather.model.diagnostics import Severity
 from pinfeather.model.document import Document
-from pinfeather.model.project import project
+from pinfeather.model.features import NAMES, Derived
+from pinfeather.model.normal import normal
+from pinfeather.model.project import project, with_other_servers
 from pinfeather.testing import laws, strategies, traffic
-from pinfeather.translators.contract import AnyTranslator, Emitted, Options, Parsed, Source
+from pinfeather.testing.probes import probes
+from pinfeather.translators.contract import AnyTranslator, Options
 from tests.fuzz.checks import CRASHES
 from tests.translators import test_ingress
 
-LAWS = (laws.read_back, laws.honest_loss, laws.decisions_kept, laws.never_wider)
-"""No silent loss and no invented one, nothing that is decided otherwise, nothing wider."""
+PROBES = 100
+"""Requests that one conversion is asked about, at most."""
 
 
 class Broken(NamedTuple):
@@ -59,44 +62,38 @@ def said(document: Document, format: AnyTranslator) -> Document | Broken:
 
 
 def broken(source: Document, reader: AnyTranslator, writer: AnyTranslator) -> Broken | None:
-    """What is wrong with the conversion of what `reader` has read by `writer`; None: nothing."""
-    writer, options = _once(writer), writer.options()
-    pair = f"{reader.name} -> {writer.name}"
-    made = write(source, writer, options)
-    bug = next((finding for finding in made.report.diagnostics if finding.code.startswith("bug.")), None)
-    if bug is not None:
-        return Broken(f"{pair}: {bug.code}", bug.message)
-    for law in LAWS:
-        try:
-            law(writer, options, source)
-        except AssertionError as problem:
-            return Broken(f"{pair}: {law.__name__} {_kind(str(problem))}", str(problem)[:3000])
+    """What is wrong with the conversion of what `reader` has read by `writer`; None: nothing is lost in silence, invented or wider."""
+    try:
+        across(writer, writer.options(), source)
+    except AssertionError as problem:
+        return Broken(f"{reader.name} -> {writer.name}: {_kind(str(problem))}", str(problem)[:3000])
+    except Exception as problem:  # noqa: BLE001 - that is what is looked for
+        return Broken(f"{reader.name} -> {writer.name}: {type(problem).__name__}", "".join(traceback.format_exception(problem))[-3000:])
     return None
+
+
+def across(translator: AnyTranslator, options: Options, document: Document) -> None:
+    """The laws of read-back, honest loss, decisions kept and never wider at once, with one projection, one text and one reading: for runs over many documents."""
+    projection = laws._kept(translator, options, document)
+    again = laws._again(translator, options, projection.kept)
+    wanted, seen = normal(projection.kept), normal(again)
+    assert wanted == seen, f"{translator.name} does not read back what it wrote: {laws._difference(wanted, seen)}"
+    supports = translator.supports(options)
+    said, _ = with_other_servers(document, supports)
+    lost, told = laws._lost(translator, projection, said)
+    tables, others = laws._tables(document, again), laws._tables(said, again)
+    by_name = not any(isinstance(supports.get(feature), Derived) for feature in NAMES)
+    if tables is None or others is None:
+        return
+    for request, state in probes(document, PROBES):
+        laws._no_wider(translator.name, (document, again), tables, request, state)
+        if not any(finding.code.startswith("loss.") for finding in lost):
+            laws._same(others, said, request, state, f"{translator.name} reports {told}, and it decides", by_name=by_name)
 
 
 def _kind(text: str) -> str:
     """A message without its values."""
     return " ".join(word for word in text.split(":")[0].split() if word.isalpha())[:60]
-
-
-def _once(translator: AnyTranslator) -> AnyTranslator:
-    """The same, but what it wrote or read last is not written or read again: every law asks for the same."""
-    emitted: list[tuple[Document, Emitted]] = []
-    parsed: list[tuple[Source, Parsed]] = []
-    supports = translator.supports(translator.options())
-
-    def emit(document: Document, options: Options) -> Emitted:
-        if not emitted or emitted[0][0] != document:
-            emitted[:] = [(document, translator.emit(document, options))]
-        return emitted[0][1]
-
-    def parse(source: Source, options: Options) -> Parsed:
-        if not parsed or parsed[0][0] != source:
-            parsed[:] = [(source, translator.parse(source, options))]
-        return parsed[0][1]
-
-    supported: Callable[[Options], object] = lambda _options: supports  # noqa: E731
-    return replace(translator, emit=emit, parse=parse, supports=supported)
 
 
 # Files -----------------------------------------------------------------------------------------------------------------

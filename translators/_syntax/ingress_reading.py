@@ -6,7 +6,6 @@ router; its rule is built as text, and its length is the priority where none is 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from pinfeather.model.diagnostics import Code, Span, error, info, warning
 from pinfeather.model.match import Host, Match, both, conjuncts, either
 from pinfeather.translators._syntax.go_text import quote_go
 from pinfeather.translators._syntax.ingress_annotations import CLASS, Annotated, annotations_of, ignored, is_understood
-from pinfeather.translators._syntax.ingress_says import ISSUER_KIND, ISSUERS
+from pinfeather.translators._syntax.ingress_says import ISSUER_KIND, ISSUERS, normalised
 from pinfeather.translators._syntax.ingress_services import PROVIDER, Services, middleware_names
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.rule import RuleError, parse_http, rule_length
@@ -243,7 +242,7 @@ class _IngressReader:
         if to is None:
             return None
         certificate = next((each for each in shared.certificates if not each.hosts or (host and _covers(each.hosts, host))), None)
-        key = _normalised(f"{self._catalogue.home(held)}-{held.name}-{host}{path}")
+        key = normalised(f"{self._catalogue.home(held)}-{held.name}-{host}{path}")
         part = _Part(match, to, shared.priority or rule_length(rule), not shared.priority, certificate, item)
         return part if self._is_alone(held, key, part) else None
 
@@ -392,11 +391,6 @@ def _numbered(base: str, taken: set[str]) -> Iterator[str]:
             taken.add(name)
             yield name
         number += 1
-
-
-def _normalised(text: str) -> str:
-    """As provider.Normalize: letters and numbers, with `-` for whatever stands between."""
-    return "-".join(part for part in re.split(r"[\W_]+", text) if part)
 
 
 def _quoted(text: str) -> str:

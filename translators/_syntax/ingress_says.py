@@ -125,8 +125,13 @@ class Target(NamedTuple):
 
 
 def service_name(home: str, service: str, port: int | str) -> str:
-    """What Traefik calls the service behind a path (provider.Normalize of namespace, name and port)."""
-    return "-".join(part for part in re.split(r"[\W_]+", f"{home}-{service}-{port}") if part)
+    """What Traefik calls the service behind a path."""
+    return normalised(f"{home}-{service}-{port}")
+
+
+def normalised(text: str) -> str:
+    """Traefik's names: letters and numbers, with `-` for whatever stands between (pkg/provider/configuration.go, Normalize)."""
+    return "-".join(part for part in re.split(r"[\W_]+", text) if part)
 
 
 def target_of(name: str, service: object, namespaces: Set[str | None], options: CrdOptions) -> Target | str:
