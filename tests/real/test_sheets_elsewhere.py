@@ -1,4 +1,5 @@
-"""The case sheets on the other surfaces of a real Traefik: labels, by the stand-in of Docker's API, and objects, by a real API server.
+"""The case sheets on the other surfaces of a real Traefik: labels, by the stand-in of Docker's API, and objects and Ingresses, by a real
+API server. What `helm-values` writes are the texts of the same objects.
 
 The documents are those of the sheets, with a real server behind each server of theirs. Of containers there are as many as the sheet
 has servers, each with an address of its own. In the cluster a service has one: the API server takes no address of loopback, so it is
@@ -13,44 +14,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pytest
 
 from pinfeather.model.decide import Request, State, Status, Table
 from pinfeather.model.document import Document
-from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
 from pinfeather.model.services import LoadBalancer, Split
 from pinfeather.proxy.cookies import Seal
-from pinfeather.testing import checks, sheets
+from pinfeather.testing import checks
 from pinfeather.testing.sheets import Row, Sheet
-from pinfeather.testing.traefik import Json, Traefik
+from pinfeather.testing.traefik import Json
 from pinfeather.translators import builtin, traefik_file
-from pinfeather.translators.contract import Options, TextFile
-from tests.parts.docker import Container, DockerApi
+from pinfeather.translators._syntax import yaml
+from tests.parts.docker import DockerApi
 from tests.parts.fixtures import StartTraefik
 from tests.parts.kubernetes import KubernetesApi
 from tests.parts.servers import Servers
 from tests.real.playing import PASSWORD, Play, document_of, meet, target_of, tree_of
-
-SHEETS = [sheet for sheet in sheets.load(Path(__file__).parent.parent / "cases") if sheet.document is not None]
-POINTS = tuple(
-    sorted({"web", "websecure", *(point for sheet in SHEETS for route in checks.document_of(sheet).routes for point in route.entry_points)})
-)
-
-
-class Placed(NamedTuple):
-    """A document with real servers, and what the keys of its servers were in the sheet."""
-
-    document: Document
-    keys: Mapping[str, str]
-    """Server's key in the sheet -> its key here; what is not in it has no server here."""
-    names: Mapping[str, str]
-    """Server's key here -> what the server calls itself."""
-    urls: Mapping[str, str]
-    """Server's key here -> the URL that Traefik makes of it."""
+from tests.real.surfaces import POINTS, SHEETS, Cluster, Ingresses, Labels, Placed, Surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,87 +45,6 @@ class Values(Seal):
     def value(self, pool: str, binding: str) -> str:
         child = self.called.get(f"{pool}|{binding}", self.called.get(binding, binding))
         return hashlib.sha256(child.encode()).hexdigest()[:16]
-
-
-class Surface(Protocol):
-    """One way into Traefik."""
-
-    name: str
-    providers: tuple[str, ...]
-    """Its own, and then those that help it."""
-    running: Traefik
-
-    def options(self) -> Options: ...
-    def server(self, service: str, index: int, servers: Servers) -> tuple[Tree, str, str] | None:
-        """The server of a service, as a tree; its URL to Traefik; and its name."""
-
-    def serve(self, files: tuple[TextFile, ...], placed: Placed) -> None: ...
-
-
-class Labels:
-    name = "docker-labels"
-    providers = ("docker", "file")
-
-    def __init__(self, docker: DockerApi, start: StartTraefik) -> None:
-        self._docker = docker
-        self.running = start({"pinfeather.yml": ""}, POINTS, docker.arguments(exposedByDefault=False))
-        self._places: dict[str, tuple[str, int]] = {}
-
-    def options(self) -> Options:
-        made = builtin.load(self.name).options()
-        assert isinstance(made, Options)
-        return made
-
-    def server(self, service: str, index: int, servers: Servers) -> tuple[Tree, str, str] | None:
-        called = f"c-{hashlib.sha256(service.encode()).hexdigest()[:8]}-{index}"
-        address, _, port = servers.at(called).partition(":")
-        self._places[called] = address, int(port)
-        return {"container": {"name": called, "port": int(port)}}, f"http://{address}:{port}", called
-
-    def serve(self, files: tuple[TextFile, ...], placed: Placed) -> None:
-        """Runs a container for each service of the compose file; the other file is the file provider's."""
-        containers: dict[str, Container] = {}
-        companion = "".join(file.text for file in files if file.name == "pinfeather.yml")
-        for file in files:
-            services = tree_of(file.text).get("services") if file.name.startswith("compose") else None
-            for name, service in (services if isinstance(services, dict) else {}).items():
-                assert isinstance(service, dict)
-                labels = service["labels"]
-                assert isinstance(labels, list)
-                pairs = (str(label).replace("$$", "$").partition("=") for label in labels)
-                address, port = self._places[name]
-                containers[name] = Container({key: value for key, _, value in pairs}, address, (port,))
-        self._docker.run(containers)
-        self._docker.in_force(self.running)
-        self.running.write({"pinfeather.yml": companion})
-
-
-class Cluster:
-    name = "ingressroute"
-    providers = ("kubernetescrd",)
-
-    def __init__(self, kubernetes: KubernetesApi, start: StartTraefik) -> None:
-        self._kubernetes = kubernetes
-        self.running = start({}, POINTS, kubernetes.arguments("kubernetescrd", allowExternalNameServices=True))
-
-    def options(self) -> Options:
-        made = builtin.load(self.name).options.model_validate({"allow_external_name_services": True})
-        assert isinstance(made, Options)
-        return made
-
-    def server(self, service: str, index: int, servers: Servers) -> tuple[Tree, str, str] | None:
-        if index:
-            return None
-        called = f"s-{hashlib.sha256(service.encode()).hexdigest()[:8]}"
-        url = f"http://localhost:{servers.at(called).rpartition(':')[2]}"
-        return {"url": url}, url, called
-
-    def serve(self, files: tuple[TextFile, ...], placed: Placed) -> None:
-        self._kubernetes.delete_all()
-        for file in files:
-            if "kind:" in file.text:
-                self._kubernetes.apply(file.text)
-        self._kubernetes.in_force(self.running)
 
 
 # One sheet on one surface ------------------------------------------------------------------------------------------------
@@ -160,6 +62,8 @@ def place(surface: Surface, sheet: Sheet, servers: Servers) -> Placed:
         metadata = route.get("metadata")
         if isinstance(metadata, dict) and isinstance(annotations := metadata.get("annotations"), dict):
             annotations.pop("kubernetes.io/ingress.class", None)
+        if isinstance(metadata, dict) and surface.name == "ingress":
+            metadata.pop("namespace", None)
     keys: dict[str, str] = {}
     names: dict[str, str] = {}
     urls: dict[str, str] = {}
@@ -188,7 +92,7 @@ def serve(surface: Surface, sheet: Sheet, servers: Servers) -> Play:
     placed = place(surface, sheet, servers)
     translator, options = builtin.load(surface.name), surface.options()
     kept = project(placed.document, translator.supports(options)).kept
-    surface.serve(translator.emit(kept, options).files(), placed)
+    surface.serve(translator.emit(kept, options), placed)
     called = {**placed.urls, **dict(variants(surface, kept))}
     play = Play(servers, kept, Table.of(kept), Values(b"", True, called), True, surface.running.port)
     object.__setattr__(play, "names", placed.names)  # a cached property: the keys are no URLs here
@@ -239,17 +143,22 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(servers: Servers, docker: DockerApi, kubernetes_server: KubernetesApi, start_traefik: StartTraefik) -> Stage:
     kubernetes_server.delete_all()
-    return Stage(servers, {"docker-labels": Labels(docker, start_traefik), "ingressroute": Cluster(kubernetes_server, start_traefik)})
+    made: tuple[Surface, ...] = (
+        Labels(docker, start_traefik),
+        Cluster(kubernetes_server, start_traefik),
+        Ingresses(kubernetes_server, start_traefik),
+    )
+    return Stage(servers, {each.name: each for each in made})
 
 
 # What Traefik reads ------------------------------------------------------------------------------------------------------
 
-SURFACES = ("docker-labels", "ingressroute")
+SURFACES = ("docker-labels", "ingressroute", "ingress")
 EACH = pytest.mark.parametrize("surface", SURFACES)
 
 
 class Shown(NamedTuple):
-    """A router, whatever it is called."""
+    """A router, whatever it is called. `rule`: nothing where another one means the same."""
 
     rule: str
     priority: object
@@ -258,12 +167,12 @@ class Shown(NamedTuple):
     middlewares: int
 
 
-def shown(item: Mapping[str, Json]) -> Shown:
+def shown(item: Mapping[str, Json], *, ruled: bool) -> Shown:
     points, middlewares = item.get("entryPoints", ()), item.get("middlewares", ())
     assert isinstance(points, list | tuple)
     assert isinstance(middlewares, list | tuple)
     named = tuple(sorted(map(str, points))) or POINTS
-    return Shown(str(item["rule"]), item["priority"], named, "tls" in item, len(middlewares))
+    return Shown(str(item["rule"]) if ruled else "", item["priority"], named, "tls" in item, len(middlewares))
 
 
 @EACH
@@ -274,10 +183,32 @@ def test_traefik_reads_what_was_meant(stage: Stage, surface: str, sheet: Sheet) 
     tree = traefik_file.file_tree(play.document)
     http = tree.get("http", {})
     assert isinstance(http, dict)
-    meant = http.get("routers", {})
-    assert isinstance(meant, dict)
+    routers = http.get("routers", {})
+    assert isinstance(routers, dict)
     assert not [item for item in items.values() if item.get("status") != "enabled" or item.get("error")]
-    assert sorted(map(shown, items.values())) == sorted(shown(item) for item in meant.values() if isinstance(item, dict))
+    ingress = surface == "ingress"  # a router a host there, and another spelling of the path
+    hosts = {route.name: max(1, len(route.hosts)) if ingress else 1 for route in play.document.routes}
+    meant = [shown(item, ruled=not ingress) for name, item in routers.items() if isinstance(item, dict) for _ in range(hosts.get(name, 1))]
+    assert sorted(shown(item, ruled=not ingress) for item in items.values() if not is_mark(item)) == sorted(meant)
+
+
+def is_mark(item: Mapping[str, Json]) -> bool:
+    """Whether it is what the API server's fixture writes to see that Traefik has caught up."""
+    return "mark-" in str(item.get("service"))
+
+
+@pytest.mark.parametrize("sheet", SHEETS, ids=lambda sheet: sheet.name)
+def test_the_values_of_a_chart_hold_the_same_objects(sheet: Sheet) -> None:
+    objects, values = builtin.load("ingressroute"), builtin.load("helm-values")
+    document = checks.document_of(sheet)
+    kept = project(document, objects.supports(objects.options())).kept
+    assert kept == project(document, values.supports(values.options())).kept
+    texts = tree_of(values.emit(kept, values.options()).files()[0].text)["customResources"]
+    assert isinstance(texts, list)
+    stream = "".join(file.text for file in objects.emit(kept, objects.options()).files())
+    written = [each.value for each in yaml.read(stream, "stream", yaml.KUBERNETES) if each.value is not None]
+    plain = [str(text).replace('{{ "{{" }}', "{{") for text in texts]
+    assert [each.value for text in plain for each in yaml.read(text, "text", yaml.KUBERNETES)] == written
 
 
 # What it does ------------------------------------------------------------------------------------------------------------
