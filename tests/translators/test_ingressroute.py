@@ -141,6 +141,18 @@ def test_a_split_inside_a_route_and_one_by_name() -> None:
     assert list(document.services) == ["v1", "v2", "halves"]
 
 
+def test_a_service_that_stands_twice_in_a_split_has_both_shares() -> None:
+    document = sound(
+        """\
+        apiVersion: traefik.io/v1alpha1
+        kind: IngressRoute
+        metadata: {name: r}
+        spec: {routes: [{match: Host(`a.test`), kind: Rule, services: [{name: v1, port: 80, weight: 2}, {name: v2, port: 80}, {name: v1, port: 80}]}]}
+        """
+    )
+    assert [(entry.to, entry.weight) for entry in document.routes[0].split] == [("v1", 3), ("v2", 1)]
+
+
 def test_a_traefik_service_over_one_service_is_a_name_for_it() -> None:
     document = sound(
         """\

@@ -17,7 +17,7 @@ from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.traefik_crd import Catalogue, Named, free_name, metadata_of, plain_name, router_name
 from pinfeather.translators._syntax.traefik_crd_plan import is_own_split
-from pinfeather.translators._syntax.traefik_crd_services import Backends, Target, mark_entry, named_by, use_child
+from pinfeather.translators._syntax.traefik_crd_services import Backends, entries_of, named_by, use_child
 from pinfeather.translators._syntax.traefik_nouns import (
     DOMAIN,
     OBSERVABILITY,
@@ -244,11 +244,7 @@ def _targets(node: Taking, name: str, dynamic: str, obj: KubeObject, backends: B
     if any(target is None for target in targets):
         return None
     spans: Spans = {(): node.span_of("services"), ("split",): node.span_of("services")}
-    entries: list[Tree] = []
-    for target in targets:
-        assert isinstance(target, Target)
-        entries.append({"to": target.to, "weight": 1 if target.weight is None else target.weight})
-        mark_entry(spans, len(entries) - 1, target)
+    entries = entries_of([target for target in targets if target is not None], spans)
     splits[f"{name} split"] = entries, spans
     return f"{name} split"
 

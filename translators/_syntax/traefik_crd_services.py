@@ -274,21 +274,30 @@ def _take(thing: Named, backends: Backends) -> bool:
         return False
     if alias:
         return True
-    split: list[Tree] = []
-    for target in (target for target in targets if target is not None):
-        split.append({"to": target.to, "weight": 1 if target.weight is None else target.weight})
-        mark_entry(spans, len(split) - 1, target)
+    split = entries_of([target for target in targets if target is not None], spans)
     spans[("split",)] = weighted.span_of("services")
     backends.add(thing.name, {"split": split, **({} if sticky is None else {"sticky": sticky})}, spans)
     return True
 
 
-def mark_entry(spans: Spans, index: int, target: Target) -> None:
-    at: Path = ("split", index)
-    spans[at] = target.node.span
-    spans[(*at, "to")] = target.node.span_of("name")
-    if target.weight is not None:
-        spans[(*at, "weight")] = target.node.span_of("weight")
+def entries_of(targets: list[Target], spans: Spans) -> list[Tree]:
+    """The variants of a split. One that stands there twice, with the same settings, has both shares."""
+    found: dict[str, dict[str, Tree]] = {}
+    for target in targets:
+        weight: Tree = 1 if target.weight is None else target.weight
+        before = found.get(target.to)
+        if before is not None and isinstance(weight, int) and isinstance(before["weight"], int):
+            before["weight"] += weight
+            said = f"{target.to!r} stands in this split already: its weights are added up"
+            target.node.report(info(Code.ASSUMED, said, target.node.path, span=target.node.span))
+            continue
+        at: Path = ("split", len(found))
+        found[target.to] = {"to": target.to, "weight": weight}
+        spans[at] = target.node.span
+        spans[(*at, "to")] = target.node.span_of("name")
+        if target.weight is not None:
+            spans[(*at, "weight")] = target.node.span_of("weight")
+    return list(found.values())
 
 
 def use_child(backends: Backends, item: Taking, parent: KubeObject, holder: str, index: int, name: str = "") -> Target | None:
