@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from pinfeather.model.diagnostics import Diagnostic, Severity
@@ -50,13 +48,6 @@ def read(spec: str = PATHS, notes: str = "") -> Document:
 
 def found(spec: str = PATHS, notes: str = "") -> dict[str, Diagnostic]:
     return {str(each.code): each for each in parse(HEAD.replace("NOTES", notes) + spec).diagnostics}
-
-
-def write(document: str, **options: Any) -> str:
-    made = canonical.parse(Source((File("d.yaml", document),)), canonical.CanonicalOptions()).document
-    assert made is not None
-    chosen = voyager.VoyagerOptions(**options)
-    return voyager.emit(project(made, voyager.supports(chosen)).kept, chosen).files()[0].text
 
 
 # Routes ----------------------------------------------------------------------------------------------------------------
@@ -238,7 +229,9 @@ services:
   v1: {servers: [{kubernetes: {service: v1, port: 80}}]}
   v2: {servers: [{kubernetes: {service: v2, port: 80}}]}
 """
-    text = write(document)
+    made = canonical.parse(Source((File("d.yaml", document),)), canonical.CanonicalOptions()).document
+    assert made is not None
+    text = voyager.emit(project(made, voyager.supports(OPTIONS)).kept, OPTIONS).files()[0].text
     assert parse(text).document is not None
     for old, new in (("lt 9", "lt 8"), ("rand(10)", "rand(11)"), ("-m str -- v1", "-m str -- v2"), ("if pinfeather.0.1 p", "if p")):
         assert old in text
@@ -349,73 +342,6 @@ def test_pod_affinity_is_no_stickiness() -> None:
     assert all(service.sticky is None for service in document.services.values())
 
 
-# Writing ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("value", ["a b", 'a"b', "a'b", "a#b", "a\\b", "$HOME", "a`b", "ü", "a\tb"])
-def test_no_text_that_means_something_to_haproxy_is_written(value: str) -> None:
-    import json
-
-    document = f"""
-pinfeather: v1
-routes:
-  - {{name: r, hosts: [a.io], match: {{header: {{name: X, value: {json.dumps(value)}}}}}, to: s}}
-services:
-  s: {{servers: [{{kubernetes: {{service: s, port: 80}}}}]}}
-"""
-    made = canonical.parse(Source((File("d.yaml", document),)), canonical.CanonicalOptions()).document
-    if made is None:
-        return  # the model refuses it
-    projected = project(made, voyager.supports(OPTIONS))
-    assert not projected.kept.routes
-    assert [each.code for each in projected.diagnostics if each.code.startswith("loss.")] == ["loss.match.header"]
-
-
-def test_stickiness_by_the_ingress_or_by_its_services() -> None:
-    services = """
-pinfeather: v1
-routes: [{name: a, hosts: [a.io], to: a}, {name: b, hosts: [b.io], to: b}]
-services:
-  a: {servers: [{kubernetes: {service: one, port: 80}}], sticky: {cookie: {name: MINE, hash: md5}}}
-"""
-    both = write(services + "  b: {servers: [{kubernetes: {service: two, port: 80}}], sticky: {cookie: {name: MINE, hash: md5}}}\n")
-    assert "ingress.appscode.com/session-cookie-name: MINE" in both
-    assert "kind: Service" not in both
-    one = write(services + "  b: {servers: [{kubernetes: {service: two, port: 80}}]}\n")
-    ingress, _, patch = one.partition("kind: Service\n")
-    assert "affinity" not in ingress
-    assert "name: one" in patch
-    assert "ingress.appscode.com/session-cookie-hash: md5" in patch
-    shared = write(services + "  b: {servers: [{kubernetes: {service: one, port: 8080}}]}\n")
-    assert "affinity" not in shared  # one Service, and its uses differ: a loss
-
-
-def test_what_holds_for_the_whole_ingress_is_written_only_where_every_route_has_it() -> None:
-    text = """
-pinfeather: v1
-routes: [{name: a, hosts: [a.io], to: a, middlewares: [office, safe]}, {name: b, hosts: [b.io], to: a, middlewares: [office, safe]}]
-services: {a: {servers: [{url: "http://10.0.0.1:80"}, {url: "http://10.0.0.2:81"}], health_check: {path: /h, interval: 5s}}}
-middlewares:
-  office: {ip_allow_list: {source_ranges: [10.0.0.0/8]}}
-  safe: {headers: {response: {X-Frame-Options: DENY}}}
-"""
-    written = write(text)
-    for line in (
-        'whitelist-source-range: "10.0.0.0/8"',
-        "http-response set-header X-Frame-Options DENY",
-        "option httpchk GET /h",
-        "EndpointSlice",
-    ):
-        assert line in written
-    assert "inter 5000ms" in written
-    again = parse(written).document
-    assert again is not None
-    assert {route.middlewares for route in again.routes} == {("whitelist-source-range", "safe")}
-    assert again.services["a"].health_check is not None  # type: ignore[union-attr]
-    uneven = text.replace("to: a, middlewares: [office, safe]}]", "to: a}]")
-    assert "host: a.io" not in write(uneven)
-
-
 def test_a_check_without_a_path_and_a_path_without_a_check_are_said() -> None:
     service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: s1, annotations: {ingress.appscode.com/check: 'true'}}\n"
     parsed = parse(HEAD.replace("NOTES", "") + PATHS + service)
@@ -425,18 +351,3 @@ def test_a_check_without_a_path_and_a_path_without_a_check_are_said() -> None:
     document = parse(HEAD.replace("NOTES", "") + rules + service).document
     assert document is not None
     assert document.services["s1"].health_check is not None  # type: ignore[union-attr]
-
-
-def test_the_secret_of_every_route_that_names_none() -> None:
-    text = """
-pinfeather: v1
-routes: [{name: a, hosts: [a.io], tls: {}, to: a}]
-services: {a: {servers: [{kubernetes: {service: a, port: 80}}]}}
-"""
-    assert "a.io" not in write(text)
-    written = write(text, secret="cert")
-    assert "secretName: cert" in written
-    parsed = voyager.parse(Source((File("x.yaml", written),)), voyager.VoyagerOptions(secret="cert"))
-    assert parsed.document is not None
-    assert parsed.document.routes[0].tls is not None
-    assert parsed.document.routes[0].tls.secret is None

@@ -23,7 +23,7 @@ from pinfeather.testing.sheets import Row
 from pinfeather.translators import voyager
 from pinfeather.translators._syntax.haproxy_plan import namespace_of
 from tests.parts.servers import Servers
-from tests.voyager.test_voyager_haproxy import Stage, StartHAProxy, compare
+from tests.voyager.stage import Stage, StartHAProxy, compare
 
 OPTIONS = voyager.VoyagerOptions(secret="cert")
 
