@@ -68,6 +68,16 @@ _READ = {"req.fhdr": "header", "req.cook": "cookie", "cook": "cookie", "url_para
 _NAMED = re.compile(r"(req\.fhdr|req\.cook|cook|url_param|urlp)\(([A-Za-z0-9_.-]+)\)(,url_dec\(1\))?")
 
 
+_PATHS = {
+    ("path", ""): "exact",
+    ("path", "-m str"): "exact",
+    ("path", "-m beg"): "prefix",
+    ("path_beg", ""): "prefix",
+    ("path", "-m reg"): "regex",
+    ("path", "-m found"): "regex",
+}
+
+
 def put_leaf(leaf: Leaf) -> str | None:
     """A condition as it stands behind `acl NAME`; None where HAProxy has no safe word for it."""
     if isinstance(leaf, m.Host):
@@ -154,9 +164,8 @@ def _leaf(fetch: str, how: str, value: str) -> Leaf:
     host = _host_leaf(fetch, how, value)
     if host is not None:
         return host
-    if fetch in ("path", "path_beg"):
-        kind = {"-m str": "exact", "-m beg": "prefix", "-m reg": "regex", "-m found": "regex", "": "exact"}[how]
-        return m.PathIs(path=m.PathMatch(**{"prefix" if fetch == "path_beg" and not how else kind: value}))
+    if (kind := _PATHS.get((fetch, how))) is not None:
+        return m.PathIs(path=m.PathMatch(**{kind: value}))
     if fetch == "method" and how in ("", "-m str"):
         return m.Method(method=value)
     if fetch == "src" and not how:
