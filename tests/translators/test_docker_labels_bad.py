@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Severity
 from pinfeather.translators.contract import File, Parsed, Source
@@ -239,3 +241,21 @@ def test_traefik_2_knows_no_max_age() -> None:
     assert service.sticky is not None
     assert service.sticky.cookie is not None
     assert service.sticky.cookie.max_age is None
+
+
+# Whatever the text -----------------------------------------------------------------------------------------------------
+
+_PIECES = (
+    *STYLES.values(), STICKY, "${", "${X:-d}", "$$", "[0]", ".", "=", "traefik.http.routers.", "traefik.http.services.w.weighted=true", "'", '"', "`",
+    "\\", "\n", "  ", "- ", "{", "}", "labels:", "deploy:", "services:", "null", "&a", "*a", "<<: ", "docker run -l ", "\ufdd0", "\ufdd01\ufdd1", "é",
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(_PIECES) | st.text(max_size=4), max_size=8), st.integers(0, 400), st.integers(0, 60), st.booleans())
+def test_no_text_breaks_the_reader(pieces: list[str], at: int, length: int, swarm: bool) -> None:
+    text = "".join(pieces)
+    for each in (text, text[:at] + text[at + length :]):
+        parsed = read(each, swarm=swarm, env="X=1\n")
+        assert parsed.document is not None or errors(parsed)
+        TRANSLATOR.recognise(File("x", each))

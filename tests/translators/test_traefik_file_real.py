@@ -15,14 +15,18 @@ from pinfeather.model.project import project
 from pinfeather.testing.strategies import documents
 from pinfeather.testing.traefik import Json, Traefik, TraefikError
 from pinfeather.translators._syntax import yaml
+from pinfeather.translators._syntax.traefik_routing import Rules
 from pinfeather.translators._syntax.tree import Tree
 from pinfeather.translators.contract import File, Source, TextFile
 from pinfeather.translators.traefik_file import TRANSLATOR, TraefikFile, file_tree
+from tests.parts.fixtures import TRAEFIKS
 
 StartTraefik = Callable[..., Traefik]
 POINTS = ("web", "websecure", "x")
 KINDS = {"http": ("routers", "services", "middlewares"), "tcp": ("tcpRouters", "tcpServices", "tcpMiddlewares")}
-_ELSEWHERE = re.compile(r'"[^"]*@(?:docker|internal|kubernetescrd)" does not exist$')
+_ELSEWHERE = re.compile(
+    r'"[^"]*@(?:docker|internal|kubernetescrd)" does not exist$|"api@internal" does not have any type defined$'  # the latter: 3.0
+)
 """What nobody but another provider could have; the generated documents name some."""
 _CONFLICT = re.compile(r"^(?:web|websecure|x)-conflicted-")
 """How Traefik renames routers of one host with different TLS options."""
@@ -157,3 +161,27 @@ def test_the_name_of_a_cookie_without_one_is_traefiks(traefik: StartTraefik) -> 
     answer = traefik({"a.yml": text}).request("/")
     (sent,) = answer.all("Set-Cookie")
     assert sent.partition("=")[0] == sticky.cookie.name
+
+
+@pytest.mark.parametrize("version", TRAEFIKS)
+def test_every_version_loads_what_is_written_for_it(traefik: StartTraefik, version: str) -> None:
+    """Keys that a version does not know make it refuse the file; rules that it cannot read disable their router."""
+    options = TraefikFile.model_validate({"traefik": version})
+    instance = traefik({}, entry_points=POINTS, version=version)
+    routers = 0
+    for made in drawn(12):
+        kept = project(made, TRANSLATOR.supports(options)).kept
+        (artifact,) = TRANSLATOR.emit(kept, options).artifacts
+        assert isinstance(artifact, TextFile)
+        instance.write({artifact.name: artifact.text})
+        seen = instance.items("routers")
+        meant = section(file_tree(kept, Rules(options.version)), "http", "routers")
+        assert {_CONFLICT.sub("", name) for name in seen} == set(meant)
+        for name, item in seen.items():
+            problems = item.get("error", [])
+            assert isinstance(problems, list)
+            if not _CONFLICT.match(name):
+                assert [text for text in problems if not _ELSEWHERE.search(str(text))] == [], (name, artifact.text)
+            assert item["rule"] == meant[_CONFLICT.sub("", name)]["rule"]  # type: ignore[index,call-overload]
+            routers += 1
+    assert routers
