@@ -154,6 +154,15 @@ def test_what_decides_is_named_at_its_line_and_nothing_around_it_is_read(action:
     assert [route.name for route in parsed.document.routes] == ["other"]
 
 
+def test_everything_that_decides_is_named_and_only_its_text_may_be_done_without() -> None:
+    decides = "{{ if .Values.a }}\na: b\n{{ else }}\n{{- range .Values.b }}\n{{ end }}\n{{ with .x }}{{ end }}\n{{ end }}\n"
+    parsed = read("customResourcesMap:\n  first: |\n" + inset(ROUTE, 4) + "  second: |\n" + inset(decides, 4))
+    (finding,) = [each for each in parsed.diagnostics if each.severity is Severity.ERROR]
+    assert finding.path == ("customResourcesMap", "second")
+    assert finding.message.endswith("when Helm renders it; so do `range` in line 19, `with` in line 21")
+    assert finding.allowable
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from pinfeather.model.diagnostics import Code, Diagnostic, Span, error, info
+from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, info
 from pinfeather.model.noun import Template
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.decoding import decode, position
@@ -29,6 +29,7 @@ class Item(NamedTuple):
 
     value: Tree
     mark: Mark
+    path: Path = ()
 
 
 class Place(NamedTuple):
@@ -90,9 +91,9 @@ def _items(reading: Reading, key: str, held: Item | None, found: list[Diagnostic
     if held is None or held.value is None:
         return
     if key == LIST and isinstance(held.value, list):
-        yield from (Item(value, mark) for value, mark in elements(held.value, held.mark))
+        yield from (Item(value, mark, (key, index)) for index, (value, mark) in enumerate(elements(held.value, held.mark)))
     elif key == MAP and isinstance(held.value, dict):
-        yield from (Item(value, mark) for _, value, _, mark in entries(held.value, held.mark))
+        yield from (Item(value, mark, (key, name)) for name, value, _, mark in entries(held.value, held.mark))
     else:
         wanted = "a list of texts" if key == LIST else "a mapping of names to texts"
         found.append(error(Code.VALUE, f"`{key}` is {wanted}, not {kind(held.value)}", (key,), span=reading.span(held.mark)))
@@ -114,33 +115,33 @@ class _Reader:
             yield from self._mapping(item)
         elif not isinstance(item.value, str):
             said = f"an item is a text (`|`) that holds an object, not {kind(item.value)}"
-            self.found.append(error(Code.VALUE, said, span=self.whole.span(item.mark)))
+            self.found.append(error(Code.VALUE, said, item.path, span=self.whole.span(item.mark)))
         elif (place := _literal(item.value, item.mark, self.whole.first_line, self.lines)) is None:
             self.flat.add(self.whole.span(item.mark))
             yield from self._flat(item.value, item)
         else:
             for line, part in _documents(item.value):
-                yield from self._literal(part, place._replace(line=place.line + line - 1))
+                yield from self._literal(part, place._replace(line=place.line + line - 1), item)
 
-    def _words(self, text: str, place: Place | None, item: Item | None = None) -> Words | None:
+    def _words(self, text: str, place: Place | None, item: Item) -> Words | None:
         words = words_of(text)
         if isinstance(words, Words):
             self.expressions.update(words.expressions)
             return words
+        span = self.whole.span(item.mark)
         said = f"this text is not read, and nothing that it holds: {words.message}"
         if place is not None:
             down, right = position(text, words.offset)
             at = place.line + down - 1
             span = Span(self.whole.file, at, place.inset + right, at, place.inset + right + 2)
-        else:
-            assert item is not None
-            span = self.whole.span(item.mark)
-        self.found.append(error(Code.UNSUPPORTED, said, span=span, instead=words.instead))
+            others = [f"`{word}` in line {place.line + position(text, offset)[0] - 1}" for offset, word in words.others]
+            said += f"; so do{'es' if len(others) == 1 else ''} {', '.join(others)}" if others else ""
+        self.found.append(error(Code.UNSUPPORTED, said, item.path, span=span, instead=words.instead))
         return None
 
-    def _literal(self, part: str, place: Place) -> Iterator[Reading]:
+    def _literal(self, part: str, place: Place, item: Item) -> Iterator[Reading]:
         """What one document of a literal text says."""
-        words = self._words(part, place)
+        words = self._words(part, place, item)
         if words is not None:
             inset = " " * place.inset
             text = "".join(f"{inset}{each}" if each.strip("\r\n") else each for each in words.text.splitlines(keepends=True))
@@ -165,7 +166,7 @@ class _Reader:
         if problems:
             problem, mark = problems[0]
             said = f"this object is not read: {problem.message}"
-            self.found.append(error(Code.UNSUPPORTED, said, span=self.whole.span(mark), instead=problem.instead))
+            self.found.append(error(Code.UNSUPPORTED, said, item.path, span=self.whole.span(mark), instead=problem.instead))
             return
         yield Reading(value, item.mark, self.whole.file, (), self.whole.first_line, yaml.emit(item.value))
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from pinfeather.model.bind import HELM
@@ -35,6 +37,8 @@ class Unread(NamedTuple):
     offset: int
     message: str
     instead: str
+    others: tuple[tuple[int, str], ...] = ()
+    """What decides further on in the text, and where: `range`."""
 
 
 class Words(NamedTuple):
@@ -58,8 +62,7 @@ class Words(NamedTuple):
         return [(self._text(key), self.restored(value)) for key, value in tree.items()]
 
     def _text(self, text: str) -> str:
-        base = self.page << 12
-        pattern = re.compile(f"{chr(base)}([{chr(base + 2)}-{chr(base + 1 + _DIGITS)}]{{2}}){chr(base + 1)}*")
+        pattern = _word(self.page)
         numbers = [self._number(match[1]) for match in pattern.finditer(text)]
         if not numbers:
             return text
@@ -70,6 +73,12 @@ class Words(NamedTuple):
     def _number(self, digits: str) -> int:
         high, low = (ord(digit) - (self.page << 12) - 2 for digit in digits)
         return high * _DIGITS + low
+
+
+@lru_cache(maxsize=len(_PAGES))
+def _word(page: int) -> re.Pattern[str]:
+    base = page << 12
+    return re.compile(f"{chr(base)}([{chr(base + 2)}-{chr(base + 1 + _DIGITS)}]{{2}}){chr(base + 1)}*")
 
 
 def words_of(text: str) -> Words | Unread:
@@ -115,7 +124,7 @@ def _problem(text: str, match: re.Match[str]) -> Unread | None:
     shown = f"`{action if len(action) <= 60 else action[:57] + '…'}`"
     if control := _CONTROL.match(inner):
         what = "sets a variable" if control["word"] is None else "decides what stands here, when Helm renders it"
-        return Unread(start, f"{shown} {what}", "render the chart first: `helm template`")
+        return Unread(start, f"{shown} {what}", "render the chart first: `helm template`", tuple(_others(text, end)))
     if not inner or "\n" in action:
         return Unread(start, f"{shown} is empty, or goes over several lines", "write it in one line")
     if "\\" in inner:
@@ -127,6 +136,16 @@ def _problem(text: str, match: re.Match[str]) -> Unread | None:
     if takes_before or (action.endswith(" -}}") and after in _ENDS):
         return Unread(start, f"{shown}: its trim mark takes away a blank or a line end that YAML needs", "leave the trim mark out")
     return None
+
+
+def _others(text: str, at: int) -> Iterator[tuple[int, str]]:
+    """Up to five further actions that decide or repeat; `else` and `end` belong to one of them."""
+    found = 0
+    for match in HELM.finditer(text, at):
+        control = _CONTROL.match(match["inner"].strip())
+        if control is not None and control["word"] not in (None, "else", "end") and found < 5:
+            found += 1
+            yield match.start(), control["word"]
 
 
 def _before(text: str, start: int) -> str:
