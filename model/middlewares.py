@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pinfeather.model.match import Network, PathText
 from pinfeather.model.metadata import Metadata
-from pinfeather.model.noun import Duration, FreeText, Many, Name, Noun, Reference, Regex, Text, Token, Tree, refuse
+from pinfeather.model.noun import Duration, FreeText, Many, Name, Noun, Reference, Regex, Template, Text, Token, Tree, refuse
 
 
 class RedirectScheme(Noun):
@@ -62,7 +62,7 @@ class BasicAuth(Noun):
     def _users(self) -> Self:
         if not self.users and self.users_file is None:
             raise refuse("value", "basic_auth needs `users` or `users_file`: without them nobody could pass")
-        if any(":" not in user for user in self.users):
+        if any(":" not in user for user in self.users if not isinstance(user, Template)):
             raise refuse("value", "a user is written `name:hash`, as htpasswd prints it")
         return self
 
