@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Path, Span, error, info, warning
@@ -179,8 +180,8 @@ class Backends:
         if key in self._known:
             return self._known[key]
         wanted = name or str(ref["service"])
-        tries = [wanted, f"{wanted}-{ref['port']}", f"{self.owner.owner.name}-{wanted}"] if name is None else [wanted]
-        tries += [f"{wanted}-{number}" for number in range(2, len(section) + 3)]
+        first = (wanted,) if name is not None else (wanted, f"{wanted}-{ref['port']}", f"{self.owner.owner.name}-{wanted}")
+        tries = chain(first, (f"{wanted}-{number}" for number in count(2)))
         new = next(each for each in tries if each not in section or (name is not None and section[each] == tree))
         section[new] = tree
         self._known[key] = new

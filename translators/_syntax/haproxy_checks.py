@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
 from pinfeather.model.features import FULL, Full, Near, Nothing
+from pinfeather.model.metadata import Metadata
 from pinfeather.model.normal import lifted
 from pinfeather.model.noun import Template
 from pinfeather.model.routes import Route, TcpRoute
@@ -39,6 +40,8 @@ class Facts(NamedTuple):
     """The ports of TCP, and how many routes want each."""
     secrets: Mapping[str, frozenset[str | None]]
     targets: Targets
+    agreed: Mapping[str, object]
+    """What all routes say in each field of their metadata."""
     passed: tuple[str, ...]
     """The middlewares that every route passes, where an Ingress can say them: an address list, then headers of the answer."""
 
@@ -147,8 +150,7 @@ class Checks:
         return FULL
 
     def _others(self, document: Document, section: str, name: str) -> list[Use]:
-        groups = self.facts(document).targets.uses.values()
-        return next((group for group in groups if any(use.section == section and use.name == name for use in group)), [])
+        return self.facts(document).targets.group.get((section, name), [])
 
     # TCP.
 
@@ -192,7 +194,7 @@ class Checks:
         if path[0] not in ("routes", "tcp_routes"):
             return Nothing("only the Ingress has a place for it: it is not written")
         field, value = str(path[-1]), found(document, path)
-        if agreed(document, field) != value:
+        if self.facts(document).agreed[field] != value:
             return Nothing("all routes stand in one Ingress, and they differ: it is not written")
         if field in ("namespace", "object") and (not is_name(str(value)) or value == OBJECT):
             return Nothing("it is no name of a Kubernetes object: it is not written")
@@ -226,6 +228,7 @@ def _facts(document: Document, given: Mapping[str, int], secret: str) -> Facts:
         tcp,
         {host: frozenset(names) for host, names in secrets.items()},
         Targets(document),
+        {field: agreed(document, field) for field in Metadata.model_fields},
         _passed(document),
     )
 

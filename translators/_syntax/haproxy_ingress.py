@@ -72,6 +72,8 @@ class Ingress:
         self.rest: Own | None = None
         self.headers: dict[int, dict[str, Tree]] = {}
         """The middlewares that the rules of a port say, by name."""
+        self.secure: set[int] = set()
+        """Ports that speak TLS."""
         self.blocked: set[int] = set()
         """Ports of which nothing is read: a rule in front of all routes could not be."""
         self.answers: list[tuple[int, str | None]] = []
@@ -165,6 +167,8 @@ class Ingress:
         if any(sign in place.path for sign in "*^$()[]|\\"):
             said = f"Voyager takes the path {place.path!r} for a prefix, to the letter, whatever its documentation says of regexes"
             node.report(warning(Code.ASSUMED, said, span=node.span_of("path"), instead="write the prefix that is meant"))
+        if tls is not None:
+            self.secure.add(place.port)
         self.own.append(Own(node, place, named, tls, taken.service, taken.route))
 
     def _tcp_rule(self, node: Taking, host: str | None, port: int | None, tls: Tree, *, lost: bool) -> None:

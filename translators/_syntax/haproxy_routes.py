@@ -184,8 +184,7 @@ def _ruled(ingress: Ingress, name: str, parts: Sequence[Ruled], shared: Object) 
             return None
     points = [ingress.entry_point(part.port) for part in sorted(parts, key=lambda part: part.block.place or 0)]
     match = match_of(first.asked) or _EVERYTHING
-    secure = [own for own in ingress.own if own.place.port == parts[0].port and own.tls is not None]
-    tls = _ruled_tls(ingress, first, parts[0].port, secure=bool(secure))
+    tls = _ruled_tls(ingress, first, parts[0].port)
     unplaced = first.number is not None and first.place is None
     to = str(ingress.backends.named[first.to]) if isinstance(first.to, str) else f"{name} split"
     router = _router(node, name, match, to, [] if unplaced else points, tls, shared)
@@ -204,11 +203,11 @@ def _backends_of(block: Block) -> list[str]:
     return [*(to for to, _, _ in block.to.entries), *bound]
 
 
-def _ruled_tls(ingress: Ingress, block: Block, port: int, *, secure: bool) -> Tree:
+def _ruled_tls(ingress: Ingress, block: Block, port: int) -> Tree:
     """The certificate of a route in a frontend: a port speaks TLS, or not, for all of its routes."""
     hosts = [leaf.host for asked in block.asked if not asked.negated for leaf in asked.leaves if isinstance(leaf, Host)]
     reserved = f"port-{port}.{RESERVED}"
-    if not secure and reserved not in ingress.secrets:
+    if port not in ingress.secure and reserved not in ingress.secrets:
         return None
     secret = next((ingress.secrets[host] for host in hosts if ingress.secrets.get(host) is not None), None)
     return {"secret": secret} if secret is not None else {}

@@ -47,19 +47,18 @@ class Targets:
                 self._spots[key] = spots
                 self._refs[key] = KubernetesRef.model_construct(service=own, namespace=self.namespace, port=spots[0].port)
         self.uses: dict[tuple[str, str], list[Use]] = {}
+        self.group: dict[Key, list[Use]] = {}
+        """All uses of the Kubernetes Service of a service."""
         for key, balancer in everything:
             named = self._refs.get(key)
             if named is not None and not isinstance(named.service, Template):
                 where = (str(named.namespace or self.namespace or "default"), str(named.service))
-                self.uses.setdefault(where, []).append(Use(*key, balancer))
+                self.group[key] = self.uses.setdefault(where, [])
+                self.group[key].append(Use(*key, balancer))
 
     def ref(self, section: str, name: str) -> KubernetesRef:
         """The Service and port of a service that can be written."""
         return self._refs[section, name]
-
-    def own(self, use: Use) -> bool:
-        """Whether the Service is made for it, and so is nobody else's."""
-        return (use.section, use.name) in self._spots
 
     def objects(self) -> Iterator[dict[str, Tree]]:
         """The Services of our own, each before its EndpointSlices."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pinfeather.model.document import Document
@@ -65,14 +65,13 @@ class _Writer:
         self.defined: set[str] = set()
         self.rules: list[Tree] = []
         self.listening: set[int] = set()
-        self.tls_hosts: dict[str, list[str]] = {}
+        self.tls_hosts: dict[str, dict[str, None]] = {}
 
     def write(self) -> Written:
         rules, own = self.steps[: len(self.steps) - self.own], self.steps[len(self.steps) - self.own :]
         for step in self.steps:
             if step.tls is not None:
-                names = self.tls_hosts.setdefault(step.tls.secret or self.secret, [])
-                names += [host for host in step.hosts if host not in names]
+                self.tls_hosts.setdefault(step.tls.secret or self.secret, {}).update(dict.fromkeys(step.hosts))
         self._own(own)
         frontends = self._frontends(rules)
         self._tcp()
@@ -140,7 +139,7 @@ class _Writer:
         assert isinstance(service, LoadBalancer | TcpLoadBalancer)
         first = named and name not in self.defined
         rules = said if first else [*said, f"{HEAD}service {name}"]
-        rules = [*rules, *(self._lines(service) if isinstance(service, LoadBalancer) else [])]
+        rules = [*rules, *(self._lines(name, service) if isinstance(service, LoadBalancer) else [])]
         if first:
             self.defined.add(name)
         ref = self.targets.ref("tcp_services" if tcp else "services", name)
@@ -151,7 +150,7 @@ class _Writer:
         lines: Object = {"backendRules": list(rules)} if rules else {}
         return {**own, **_service(ref, self.targets.namespace, self.api), **lines}
 
-    def _lines(self, service: LoadBalancer) -> Iterator[str]:
+    def _lines(self, name: str, service: LoadBalancer) -> Iterator[str]:
         """What only raw rules say of a service: its cookie, and what decides nothing here."""
         if (said := _said(service)) != "":
             yield f"{HEAD}said {said}"
@@ -159,15 +158,14 @@ class _Writer:
             yield from put_check(service.health_check)
         cookie = service.sticky.cookie if service.sticky is not None else None
         if cookie is not None:
-            affinity = self.whole or self._affinity(service)
+            affinity = self.whole or self._affinity(name)
             bare = Cookie.model_construct(name=affinity.cookie, hash=cookie.hash)
             if put_cookie(cookie) != put_cookie(bare):
                 yield put_cookie(cookie)
 
-    def _affinity(self, service: LoadBalancer) -> Affinity:
+    def _affinity(self, name: str) -> Affinity:
         """What the annotations of its Kubernetes Service say."""
-        group = next(group for group in self.targets.uses.values() if any(use.balancer is service for use in group))
-        affinity = _of_group(group)
+        affinity = _of_group(self.targets.group["services", name])
         assert affinity is not None
         return affinity
 
@@ -215,7 +213,7 @@ class _Writer:
         if port not in self.listening:
             self._declared(host, port, f"/{wanted[0]}", self._backend(wanted[0], [], named=False), secure=secure)
         if step.tls is not None and not any(host in each for each in self.tls_hosts.values()):
-            self.tls_hosts[step.tls.secret or self.secret].append(host)
+            self.tls_hosts[step.tls.secret or self.secret][host] = None
 
     def _declared(self, host: str, port: int, path: str, backend: Object, *, secure: bool) -> None:
         self.listening.add(port)
@@ -226,11 +224,13 @@ class _Writer:
         assert isinstance(service, LoadBalancer)
         said = _cookie_said(cookie)
         note = [f"{HEAD}variant {said}"] if said else []
-        return self._reference(self.targets.ref("services", name), backend, [*self._lines(service), *note, *put_variant(cookie, name)])
+        return self._reference(
+            self.targets.ref("services", name), backend, [*self._lines(name, service), *note, *put_variant(cookie, name)]
+        )
 
     # The rest.
 
-    def _tls(self, secret: str, hosts: list[str]) -> Object:
+    def _tls(self, secret: str, hosts: Iterable[str]) -> Object:
         if self.api == "v1":
             return {"hosts": list(hosts), "secretName": secret}
         return {"hosts": list(hosts), "ref": {"kind": "Secret", "name": secret}}
