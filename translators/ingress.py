@@ -58,8 +58,7 @@ _LISTS = "names without commas"
 def supports(options: IngressOptions) -> Mapping[Feature, Support]:
     if options.version < (3, 0):
         return dict.fromkeys(Feature, Nothing("Traefik 2.11 is read, not written: say --traefik 3.0 or later"))
-    strict = options.strict_prefix_matching
-    condition = When(says.condition(strict=strict), "hosts and one path, as the API server takes them")
+    condition = When(says.condition(options.instance), "hosts and one path, as the API server takes them")
     backend = When(says.backend(options), _SHARED)
     priority = When(common.priority_kept(), "given numbers are kept where they keep the order")
     table: dict[Feature, Support] = dict.fromkeys(Feature, Nothing())
@@ -98,6 +97,8 @@ def supports(options: IngressOptions) -> Mapping[Feature, Support]:
         Feature.SERVICE_NAME: Derived(says.derived(options), "namespace, Service and port, as Traefik calls it", merge=True),
         Feature.SERVER_WEIGHT: Nothing("Traefik draws every endpoint alike"),
     }
+    if options.instance.wildcards_are_regexes:
+        table[Feature.HOST_REGEX] = When(says.condition(options.instance), "the one that this version makes of a wildcard host")
     return common.since(table, options.version)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pinfeather.model.diagnostics import Diagnostic, Severity
 from pinfeather.model.document import Document
+from pinfeather.model.project import project
 from pinfeather.model.rename import derive
 from pinfeather.model.services import LoadBalancer
 from pinfeather.translators._syntax.ingress_reading import IngressOptions
@@ -263,3 +264,16 @@ def test_two_alike_become_one_name_and_two_that_differ_do_not() -> None:
     kept, found = derive(made, TRANSLATOR.supports(PLAIN), {"routes": [0, 1, 2]})
     assert [route.to for route in kept.routes] == ["default-web-80", "default-web-80", "default-web-80-2"]
     assert len(found) == 3
+
+
+def test_a_wildcard_host_is_a_regex_before_3_7_and_written_as_the_same_host() -> None:
+    old = IngressOptions(traefik="3.5")
+    made = read(SHOP.replace("host: shop.example.com", "host: '*.example.com'"), old).document
+    assert made is not None
+    assert made.routes[0].hosts == ()
+    assert made.routes[0].priority == len(r"HostRegexp(`^[a-zA-Z0-9-]+\.example\.com$`) && PathPrefix(`/`)")
+    projection = project(made, TRANSLATOR.supports(old))
+    assert [finding.code for finding in projection.diagnostics] == []
+    assert 'host: "*.example.com"' in TRANSLATOR.emit(projection.kept, old).files()[0].text
+    assert "loss.match.path-prefix" not in {finding.code for finding in project(made, TRANSLATOR.supports(PLAIN)).diagnostics}
+    assert "loss.match.host-regex" in {finding.code for finding in project(made, TRANSLATOR.supports(PLAIN)).diagnostics}

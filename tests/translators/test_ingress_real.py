@@ -18,6 +18,7 @@ from pinfeather.model.services import LoadBalancer
 from pinfeather.testing.traefik import Json, Traefik
 from pinfeather.translators._syntax.ingress_reading import IngressOptions
 from pinfeather.translators._syntax.rule import parse_http
+from pinfeather.translators._syntax.rule_v2 import parse_http_v2
 from pinfeather.translators._syntax.traefik_nouns import COOKIE, put
 from pinfeather.translators._syntax.traefik_routing import numbers
 from pinfeather.translators.contract import Emitted, File, KubernetesPatch, Parsed, Source
@@ -41,7 +42,7 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {{name: {name}-1, namespace: {space}, labels: {{kubernetes.io/service-name: {name}}}}}
 addressType: IPv4
-endpoints: [{{addresses: [10.0.9.9]}}]
+endpoints: [{{addresses: [10.0.9.9], conditions: {{ready: true}}}}]
 ports: [{ports}]
 """
 
@@ -333,3 +334,36 @@ def test_our_reading_is_traefiks(kubernetes: KubernetesApi, reading: Traefik, ca
     (shown_service,) = own(reading, "services").values()
     assert isinstance(service, LoadBalancer)
     assert ("cookie" in str(shown_service["loadBalancer"])) == (service.sticky is not None)
+
+
+# Versions --------------------------------------------------------------------------------------------------------------
+
+ENDPOINTS = """\
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: web}
+subsets: [{addresses: [{ip: 10.0.9.9}], ports: [{name: p80, port: 80}]}]
+"""
+HOSTS = {"plain": "shop.test", "wild": "'*.wild.test'"}
+
+
+@pytest.mark.parametrize("version", ["2.11", "3.0", "3.3", "3.5", "3.6", None])
+def test_rules_and_their_lengths_by_version(kubernetes: KubernetesApi, traefik: StartTraefik, version: str | None) -> None:
+    text = WEB + "".join(one(name=name, host=host, path="/a") for name, host in HOSTS.items())
+    kubernetes.apply(text + ENDPOINTS)
+    running = traefik({}, arguments=kubernetes.arguments("kubernetesingress"), version=version)
+    kubernetes.in_force(running, "kubernetesingress")
+    seen = own(running, "routers")
+    options = IngressOptions.model_validate({"traefik": version or "3.7"})
+    parsed = TRANSLATOR.parse(Source((File("a.yaml", text),)), options)
+    assert parsed.document is not None
+    routes = {route.name: route for route in parsed.document.routes}
+    for key, item in seen.items():
+        route = routes["wild" if "wild" in key else "plain"]
+        rule = str(item["rule"])
+        match = parse_http_v2(rule)[0] if options.version < (3, 0) else parse_http(rule)
+        form, own_form = lift(match), lifted(route)
+        assert (form.hosts, form.path, form.match) == (own_form.hosts, own_form.path, own_form.match)
+        assert item.get("priority", len(rule)) == route.priority
+    assert len(seen) == 2

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Span, error, info, warning
 from pinfeather.model.match import Host, Match, both, conjuncts, either
-from pinfeather.translators._syntax.go_text import quote_go
 from pinfeather.translators._syntax.ingress_annotations import CLASS, Annotated, annotations_of, ignored, is_understood
+from pinfeather.translators._syntax.ingress_rules import Instance, rule_text
 from pinfeather.translators._syntax.ingress_says import ISSUER_KIND, ISSUERS, normalised
 from pinfeather.translators._syntax.ingress_services import PROVIDER, Services, middleware_names
 from pinfeather.translators._syntax.kube import KubeObject
@@ -40,6 +40,10 @@ class IngressOptions(CrdOptions):
     """Whether the instance takes the prefix `/a` for `/a` and what is below `/a/`, as Kubernetes means it (Traefik 3.5 and later)."""
     spec_tls: bool = True
     """Whether `spec.tls` alone, without an annotation `router.tls`, is read as TLS of the route; Traefik leaves it to the entry point."""
+
+    @property
+    def instance(self) -> Instance:
+        return Instance(self.strict_prefix_matching, (3, 0) <= self.version < (3, 7))
 
 
 class _Certificate(NamedTuple):
@@ -230,7 +234,7 @@ class _IngressReader:
             said = f"`router.pathmatcher` is {matcher!r}: Traefik skips the path"
             item.error(Code.VALUE, said, instead=f"write {', '.join(MATCHERS)}")
             return None
-        rule = self._text(host, path, matcher, shared)
+        rule = rule_text(host, path, matcher, self._options.instance, self._options.version, v2=shared.old)
         if not rule:
             item.error(Code.RULE, "neither a host nor a path: Traefik disables the router", instead="write `path: /`")
             return None
@@ -245,20 +249,6 @@ class _IngressReader:
         key = normalised(f"{self._catalogue.home(held)}-{held.name}-{host}{path}")
         part = _Part(match, to, shared.priority or rule_length(rule), not shared.priority, certificate, item)
         return part if self._is_alone(held, key, part) else None
-
-    def _text(self, host: str, path: str, matcher: str, shared: _Shared) -> str:
-        """The rule as Traefik builds it."""
-        parts = []
-        if host.startswith("*.") and shared.old:
-            parts.append(f"HostRegexp({_quoted('{subdomain:[a-zA-Z0-9-]+}.' + host[2:])})")
-        elif host:
-            parts.append(f"Host({_quoted(host)})")
-        if path and path != "/" and matcher == "PathPrefix" and self._options.strict_prefix_matching:
-            bare = path.removesuffix("/")
-            parts.append(f"(Path({_quoted(bare)}) || PathPrefix({_quoted(bare + '/')}))")
-        elif path:
-            parts.append(f"{matcher}({_quoted(path)})")
-        return " && ".join(parts)
 
     def _is_alone(self, held: KubeObject, key: str, part: _Part) -> bool:
         """Of two Ingresses whose routers get one name Traefik keeps one; within one Ingress it gives them others."""
@@ -391,9 +381,3 @@ def _numbered(base: str, taken: set[str]) -> Iterator[str]:
             taken.add(name)
             yield name
         number += 1
-
-
-def _quoted(text: str) -> str:
-    """As Go's %q, whose length counts where no priority is written."""
-    literal = quote_go(text)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"' if literal.startswith("`") else literal

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Set
-from functools import lru_cache
 from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
 from pinfeather.model.features import FULL, Full, Near, Nothing
-from pinfeather.model.match import AnyOf, Host, Leaf, Match, PathIs, PathMatch, leaves
+from pinfeather.model.match import AnyOf, Host, Leaf, leaves
 from pinfeather.model.metadata import Metadata
 from pinfeather.model.middlewares import Middleware
 from pinfeather.model.normal import lifted
@@ -22,6 +21,7 @@ from pinfeather.model.routes import Route, Tls
 from pinfeather.model.services import KubernetesRef, LoadBalancer, Server, TcpServer
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax.ingress_annotations import CLASS, PREFIX
+from pinfeather.translators._syntax.ingress_rules import Instance, is_host, where
 from pinfeather.translators._syntax.kube import DNS, is_name
 from pinfeather.translators._syntax.traefik_crd import CrdOptions
 from pinfeather.translators._syntax.traefik_crd_backends import Spot, spots_of
@@ -30,14 +30,12 @@ from pinfeather.translators._syntax.traefik_supports import found
 
 Answer = Full | Near | Nothing
 Check = Callable[[Document, Path], Answer]
-Paths = tuple[str, str]
-"""Matcher and path, as an Ingress holds them: `("PathPrefix", "/shop")`."""
+
 
 ISSUERS = {"cert-manager.io/cluster-issuer": "ClusterIssuer", "cert-manager.io/issuer": "Issuer"}
 ISSUER_KIND = "cert-manager.io/issuer-kind"
 _SERVICE = re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?")
 _PORT = re.compile(r"(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*")
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _OUT = "the route is left out"
 _SERVICE_OUT = "the service is left out, and every route that leads there"
@@ -46,32 +44,7 @@ _SERVICE_OUT = "the service is left out, and every route that leads there"
 # Conditions ------------------------------------------------------------------------------------------------------------
 
 
-def where(route: Route, *, strict: bool) -> Paths | None:
-    """The path of an Ingress rule that means the route's; None: it asks for more than hosts and one path, or for another one."""
-    form = lifted(route)
-    if form.match is not None:
-        pair = _strict_pair(form.match) if strict and form.path is None else None
-        return None if pair is None else ("PathPrefix", pair)
-    path = form.path or PathMatch.model_construct(prefix="/")
-    for matcher, text in (("Path", path.exact), ("PathPrefix", path.prefix), ("PathRegexp", path.regex)):
-        if text is not None:
-            held = strict and matcher == "PathPrefix" and text != "/"
-            return None if held or not text.startswith("/") else (matcher, str(text))
-    return None
-
-
-def _strict_pair(match: Match) -> str | None:
-    """`/a` for what `strictPrefixMatching` makes of the prefix `/a`: the path itself, and what is below it."""
-    if not isinstance(match, AnyOf) or len(match.any) != 2:
-        return None
-    first, second = match.any
-    if not isinstance(first, PathIs) or not isinstance(second, PathIs):
-        return None
-    exact, prefix = first.path.exact, second.path.prefix
-    return exact if exact and prefix == f"{exact}/" and not exact.endswith("/") else None
-
-
-def condition(*, strict: bool) -> Check:
+def condition(options: Instance) -> Check:
     """Hosts and one path are said; what is left of the tree is not."""
 
     def check(document: Document, path: Path) -> Answer:
@@ -81,14 +54,17 @@ def condition(*, strict: bool) -> Check:
         if path[2] == "match":
             rest = lifted(route).match
             parts = leaves(noun) if isinstance(noun, AnyOf) else [_leaf(document, path)]
-            if rest is not None and where(route, strict=strict) is None and any(part in leaves(rest) for part in parts):
+            if rest is not None and where(route, options) is None and any(part in leaves(rest) for part in parts):
                 return Nothing(f"an Ingress says hosts and one path: {_OUT}")
         names = noun if isinstance(noun, tuple) else (noun.host,) if isinstance(noun, Host) else ()
-        wrong = next((str(name) for name in names if not _is_host(str(name))), None)
+        wrong = next((str(name) for name in names if not is_host(str(name))), None)
         if wrong is not None:
             said = "leave it out: no host is every host" if wrong == "*" else "the API server takes DNS names alone"
             return Nothing(f"{said}: {_OUT}")
-        return FULL if path[-1] not in ("exact", "prefix", "regex") or where(route, strict=strict) else Nothing(_path_said(strict, path))
+        if path[-1] not in ("exact", "prefix", "regex") or where(route, options) is not None:
+            return FULL
+        alone = Route.model_construct(name=route.name, path=lifted(route).path, to=route.to)  # what else is wrong is said elsewhere
+        return FULL if where(alone, options) is not None else Nothing(_path_said(options.strict, path))
 
     return check
 
@@ -103,12 +79,6 @@ def _path_said(strict: bool, path: Path) -> str:
     if strict and path[-1] == "prefix":
         return f"with strict_prefix_matching a prefix ends at a `/`: {_OUT}"
     return f"the path of an Ingress begins with `/`, a regex too, and there is one: {_OUT}"
-
-
-@lru_cache(maxsize=1024)
-def _is_host(text: str) -> bool:
-    address = text.rpartition(".")[2].isdigit()
-    return len(text) <= 253 and not address and all(len(part) <= 63 for part in text.split(".")) and _HOST.fullmatch(text) is not None
 
 
 # Services --------------------------------------------------------------------------------------------------------------
@@ -333,7 +303,7 @@ def dns_says(document: Document, path: Path) -> Answer:
 def _is_key(key: str) -> bool:
     """Whether a key may stand in labels and annotations: a name of at most 63 characters, behind a DNS name at most."""
     domain, slash, name = key.rpartition("/")
-    return _QUALIFIED.fullmatch(name) is not None and (not slash or (_is_host(domain) and "*" not in domain))
+    return _QUALIFIED.fullmatch(name) is not None and (not slash or (is_host(domain) and "*" not in domain))
 
 
 def secret_says(document: Document, path: Path) -> Answer:
@@ -342,7 +312,7 @@ def secret_says(document: Document, path: Path) -> Answer:
     assert isinstance(tls, Tls)
     if path[-1] == "issuer" and tls.secret is None:
         return Nothing("cert-manager wants a `secret` beside it: nobody renews the certificate")
-    fit = tls.secret is not None and _is_host(str(tls.secret)) and "*" not in tls.secret
+    fit = tls.secret is not None and is_host(str(tls.secret)) and "*" not in tls.secret
     return FULL if fit else Nothing("the API server takes no such name of a Secret: the proxy shows the certificate that it has")
 
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 
 from pinfeather.model.document import Document
 from pinfeather.model.metadata import Metadata
-from pinfeather.model.normal import lifted
 from pinfeather.model.noun import Noun
 from pinfeather.model.routes import Route, Tls
 from pinfeather.model.services import LoadBalancer
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax.ingress_annotations import flattened
 from pinfeather.translators._syntax.ingress_reading import IngressOptions
-from pinfeather.translators._syntax.ingress_says import ISSUERS, Target, spaces, target_of, where
+from pinfeather.translators._syntax.ingress_rules import where
+from pinfeather.translators._syntax.ingress_says import ISSUERS, Target, spaces, target_of
 from pinfeather.translators._syntax.ingress_services import SERVICE
 from pinfeather.translators._syntax.traefik_crd_backends import put_service_objects
 from pinfeather.translators._syntax.traefik_crd_middlewares import put_middleware_objects
@@ -107,9 +107,9 @@ def _annotated(tree: Tree, said: dict[str, str]) -> Tree:
 
 
 def _ingress(route: Route, number: int, target: Target, names: dict[str, str], options: IngressOptions) -> dict[str, Tree]:
-    found = where(route, strict=options.strict_prefix_matching)
+    found = where(route, options.instance)
     assert found is not None, "what an Ingress cannot say is not given to it"
-    matcher, path = found
+    matcher, path, hosts = found
     kind = _KINDS.get(matcher, "ImplementationSpecific")
     if any(part in path for part in _NOT_IN_KINDS) or path.endswith(("/.", "/..")):
         kind = "ImplementationSpecific"
@@ -128,7 +128,6 @@ def _ingress(route: Route, number: int, target: Target, names: dict[str, str], o
     port: Tree = {"number": target.port} if isinstance(target.port, int) else {"name": target.port}
     backend: Tree = {"service": {"name": target.service, "port": port}}
     http: Tree = {"paths": [{"path": path, "pathType": kind, "backend": backend}]}
-    hosts = lifted(route).hosts
     rules: list[Tree] = [{"host": str(host), "http": http} for host in hosts] or [{"http": http}]
     spec: dict[str, Tree] = {"ingressClassName": options.ingress_class} if options.ingress_class else {}
     spec["rules"] = rules
