@@ -89,28 +89,33 @@ def with_other_servers(document: Document, supports: Mapping[Feature, Support]) 
     found: list[Diagnostic] = []
     if not becomes:
         return document, found
-    other: dict[Path, Server | TcpServer] = {}
-    for place in places(document):
-        support = becomes.get(place.row.feature)
-        new = None if support is None else support.rule(document, place.path)
-        if support is not None and new is not None:
-            other[place.path[:-1]] = new
-            said = f"{_what(place)}: {support.sentence}"
-            found.append(Diagnostic(f"near.{place.row.feature}", Severity.WARNING, said, place.path))
-    if not other:
-        return document, found
-    update = {
-        section: {name: _with_servers(service, (section, name, "servers"), other) for name, service in getattr(document, section).items()}
-        for section in ("services", "tcp_services")
-    }
-    return document.model_copy(update=update), found
+    whole: dict[str, dict[str, Noun]] = {}
+    for section in ("services", "tcp_services"):
+        whole[section] = {
+            name: _reached(service, (section, name), document, becomes, found) for name, service in getattr(document, section).items()
+        }
+    return (document.model_copy(update=whole) if found else document), found
 
 
-def _with_servers(service: Noun, at: Path, other: Mapping[Path, Noun]) -> Noun:
+_WORDS = (("url", Feature.SERVER_URL), ("kubernetes", Feature.SERVER_KUBERNETES), ("container", Feature.SERVER_CONTAINER))
+
+
+def _reached(service: Noun, at: Path, document: Document, becomes: Mapping[Feature, Becomes], found: list[Diagnostic]) -> Noun:
+    """The service with its servers as the target says them."""
     if not isinstance(service, LoadBalancer | TcpLoadBalancer):
         return service
-    servers = tuple(other.get((*at, index), server) for index, server in enumerate(service.servers))
-    return service.model_copy(update={"servers": servers})
+    servers: list[Server | TcpServer] = []
+    for index, server in enumerate(service.servers):
+        word, feature = next((each for each in _WORDS if getattr(server, each[0], None) is not None), ("address", None))
+        path = (*at, "servers", index, word)
+        support = None if feature is None else becomes.get(feature)
+        new = None if support is None else support.rule(document, path)
+        if support is not None and new is not None:
+            value = getattr(server, word)
+            shown = f"`{word}: {value}`" if isinstance(value, str) else f"`{word}`"
+            found.append(Diagnostic(f"near.{feature}", Severity.WARNING, f"{shown}: {support.sentence}", path))
+        servers.append(server if new is None else new)
+    return service if tuple(servers) == service.servers else service.model_copy(update={"servers": tuple(servers)})
 
 
 def _refused(document: Document, cut: Cut) -> list[Diagnostic]:

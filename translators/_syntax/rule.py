@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 
 from pydantic import ValidationError
 
@@ -135,6 +136,7 @@ _TCP: Matchers = {
 _V2_NAMES = {"Headers": "Header", "HeadersRegexp": "HeaderRegexp", "HostHeader": "Host"}
 
 
+@lru_cache(maxsize=1 << 15)
 def parse_http(text: str, expressions: re.Pattern[str] | None = None) -> Match:
     """The match that a router's rule says. Raises RuleError, and nothing else.
 
@@ -143,6 +145,7 @@ def parse_http(text: str, expressions: re.Pattern[str] | None = None) -> Match:
     return tree(read(text), lambda call: _leaf(call, _HTTP, expressions))
 
 
+@lru_cache(maxsize=1 << 12)
 def parse_tcp(text: str, expressions: re.Pattern[str] | None = None) -> Match:
     """The match that a TCP router's rule says. Raises RuleError, and nothing else."""
     return tree(read(text), lambda call: _leaf(call, _TCP, expressions))
