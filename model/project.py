@@ -104,8 +104,9 @@ def _reached(service: Noun, at: Path, document: Document, becomes: Mapping[Featu
     """The service with its servers as the target says them."""
     if not isinstance(service, LoadBalancer | TcpLoadBalancer):
         return service
+    given: tuple[Server | TcpServer, ...] = service.servers
     servers: list[Server | TcpServer] = []
-    for index, server in enumerate(service.servers):
+    for index, server in enumerate(given):
         word, feature = next((each for each in _WORDS if getattr(server, each[0], None) is not None), ("address", None))
         path = (*at, "servers", index, word)
         support = None if feature is None else becomes.get(feature)
@@ -115,7 +116,7 @@ def _reached(service: Noun, at: Path, document: Document, becomes: Mapping[Featu
             shown = f"`{word}: {value}`" if isinstance(value, str) else f"`{word}`"
             found.append(Diagnostic(f"near.{feature}", Severity.WARNING, f"{shown}: {support.sentence}", path))
         servers.append(server if new is None else new)
-    return service if tuple(servers) == service.servers else service.model_copy(update={"servers": tuple(servers)})
+    return service if tuple(servers) == given else service.model_copy(update={"servers": tuple(servers)})
 
 
 def _refused(document: Document, cut: Cut) -> list[Diagnostic]:
