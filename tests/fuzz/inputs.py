@@ -151,8 +151,36 @@ def _garbage(translator: AnyTranslator, draw: random.Random) -> tuple[str, bytes
     return f"x{draw.choice(_SUFFIXES)}", content
 
 
-_MAKERS: tuple[Callable[[AnyTranslator, random.Random], tuple[str, bytes]], ...] = (_changed_text, _changed_tree, _garbage)
-_SHARES = (50, 35, 15)
+def _long(translator: AnyTranslator, draw: random.Random) -> tuple[str, bytes]:
+    """Much of the same: what takes more than its share of time shows here."""
+    base = draw.choice(bases(translator))
+    kind = draw.randrange(4)
+    if kind == 0:
+        token = draw.choice((*_TOKENS, b"\n", b" ", b"\t", b"#", b"- ", b"a: \n", b"  a: b\n"))
+        at = draw.randint(0, len(base.content))
+        content = base.content[:at] + token * (_LONG // len(token)) + base.content[at:]
+    elif kind == 1:
+        lines = base.content.splitlines(keepends=True) or [b"a: b\n"]
+        at = draw.randrange(len(lines))
+        content = b"".join([*lines[:at], lines[at] * (_LONG // (1 + len(lines[at]))), *lines[at:]])
+    elif kind == 2:
+        content = b"---\n".join([base.content] * (1 + _LONG // (1 + len(base.content))))
+    else:
+        word = draw.choice(words(translator))
+        content = base.content.replace(word, word * 300, 20)
+    return base.name, content
+
+
+_LONG = 30_000
+
+
+_MAKERS: tuple[Callable[[AnyTranslator, random.Random], tuple[str, bytes]], ...] = (
+    _changed_text,
+    _changed_tree,
+    _garbage,
+    _long,
+)
+_SHARES = (50, 35, 14, 1)
 
 
 # Changes of a text -----------------------------------------------------------------------------------------------------

@@ -374,6 +374,14 @@ def test_a_prefix_by_character_is_lost_where_the_instance_has_none() -> None:
     assert "loss.match.any" in losses(pair)
 
 
+def test_a_reference_to_what_the_document_has_is_lost_in_words() -> None:
+    made = document(
+        f"routes: [{{name: r, {IN}, middlewares: [default-door@kubernetescrd, shop-door@kubernetescrd], to: v1}}]\n"
+        f"services: {{v1: {REF}}}\nmiddlewares: {{door: {{compress: {{}}}}}}\n"
+    )
+    assert losses(made)["loss.external-reference"] == ("routes", 0, "middlewares", 0)
+
+
 def test_a_container_becomes_the_service_of_its_name() -> None:
     made = document(f"routes: [{{name: r, {IN}, to: v1}}]\nservices: {{v1: {{servers: [{{container: {{name: web, port: 80}}}}]}}}}\n")
     assert losses(made) == {"near.server.container": ("services", "v1", "servers", 0, "container")}

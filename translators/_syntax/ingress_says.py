@@ -343,13 +343,17 @@ def _listable(text: str) -> bool:
 def reference(names: Callable[[Document], Mapping[str, str]]) -> Check:
     """A reference to another provider: everywhere but as a backend, unless it is one of our own middlewares."""
 
+    last: list[tuple[Document, Mapping[str, str]]] = []
+
     def check(document: Document, path: Path) -> Answer:
         if path[-1] == "to":
             return Nothing(f"the backend of a path is a Service: {_OUT}")
         text = str(found(document, path))
         if not _listable(text):
             return Nothing("Traefik cuts a name at a comma: what names it is left out")
-        own = names(document).get(text)
+        if not last or last[0][0] is not document:
+            last[:] = [(document, {reference: name for name, reference in names(document).items()})]
+        own = last[0][1].get(text)
         return FULL if own is None else Nothing(f"write {own!r}: this document has it")
 
     return check
