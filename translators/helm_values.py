@@ -31,8 +31,9 @@ from pinfeather.model.bind import HELM, bind
 from pinfeather.model.build import build
 from pinfeather.model.diagnostics import Code, Diagnostic, Path, Severity, Span, error, span_at, warning
 from pinfeather.model.document import Document
-from pinfeather.model.features import Feature, Support, places
+from pinfeather.model.features import Feature, Support, places, walk
 from pinfeather.model.noun import Noun, Template
+from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax import kube, yaml
 from pinfeather.translators._syntax.helm_reading import LIST, MAP, read_values
 from pinfeather.translators._syntax.helm_supports import values_supports
@@ -71,7 +72,7 @@ def parse(source: Source, options: HelmValues) -> Parsed:
     document, faults = build(tree)
     found = [fault.at(span_at(spans, fault.path)) for fault in faults]
     if document is not None:
-        found += _lengths(document, spans)
+        found += [*_lengths(document, spans), *_cookies(document, spans)]
         found += [each.at(span_at(spans, each.path)) for each in _misplaced(tree, document, expressions)]
         document = None if any(each.severity is Severity.ERROR for each in found) else bind(document, {})[0]
     held = {path: span for path, span in spans.items() if len(path) < 3 or span not in flat}
@@ -93,6 +94,16 @@ def _lengths(document: Document, spans: Mapping[Path, Span]) -> Iterator[Diagnos
         if at in filled and (*at, "priority") not in spans:
             said = f"{route.name!r} has no priority: Traefik takes the length of its rule, which is not known before Helm has filled it in"
             yield warning(Code.ASSUMED, said, (*at, "priority"), instead="write priorities", span=span_at(spans, (*at, "match")))
+
+
+def _cookies(document: Document, spans: Mapping[Path, Span]) -> Iterator[Diagnostic]:
+    """A cookie without a name is called after the service, whose name holds what Helm fills in."""
+    if not any(place.row.feature is Feature.TEMPLATE for place in places(document)):
+        return
+    for path, noun in walk(document):
+        if isinstance(noun, Cookie) and path[-2:] == ("sticky", "cookie") and (*path, "name") not in spans:
+            said = "the cookie has no name: Traefik makes one of the service's, which is not known before Helm has filled it in"
+            yield warning(Code.ASSUMED, said, (*path, "name"), instead="give it a name", span=span_at(spans, path))
 
 
 def _misplaced(tree: Tree, document: Document, expressions: set[str]) -> Iterator[Diagnostic]:

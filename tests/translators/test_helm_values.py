@@ -223,6 +223,16 @@ def test_a_broken_text_hides_none_of_the_others() -> None:
     assert [line for line, _, _ in errors(read(text))] == [4, 12, 18]
 
 
+def test_a_cookie_without_a_name_is_said_to_get_one_that_nobody_knows_yet() -> None:
+    unnamed = ROUTE + "          sticky: {cookie: {secure: true}}\n"
+    (said,) = [each for each in read("customResources:\n  - |\n" + inset(unnamed, 4)).diagnostics if each.severity is Severity.WARNING]
+    assert said.message.startswith("the cookie has no name: Traefik makes one of the service's")
+    assert said.span is not None
+    assert said.span.line == 15
+    named = read("customResources:\n  - |\n" + inset(unnamed.replace("secure: true", "name: pin"), 4))
+    assert not [each for each in named.diagnostics if each.severity is Severity.WARNING]
+
+
 def test_rules_without_a_priority_are_said_to_have_an_unknown_length() -> None:
     two = ROUTE + inset(ROUTE[ROUTE.index("    - match") :].replace("`)", "`) && PathPrefix(`/a`)"), 0)
     said = [each for each in read("customResources:\n  - |\n" + inset(two, 4)).diagnostics if "not known before" in each.message]
