@@ -36,6 +36,8 @@ REAL_PARTS = {
     "test_haproxy_and_helm": "HAProxy and Helm",
     "test_helm_renders": "Helm",
     "test_traefik_versions": "older versions of Traefik",
+    "test_versions": "Traefik of every minor, and a stand-in of Docker's API",
+    "test_versions_crd": "Traefik of every minor, and an API server of Kubernetes",
     "test_voyager_haproxy": "HAProxy",
     "test_voyager_sheets": "HAProxy",
     "test_voyager_real": "an API server of Kubernetes",

@@ -32,6 +32,7 @@ from pinfeather.model.features import FULL, Becomes, Derived, Feature, Nothing, 
 from pinfeather.translators._syntax import ingress_says as says
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax import traefik_supports as common
+from pinfeather.translators._syntax import traefik_versions as versions
 from pinfeather.translators._syntax.ingress_reading import IngressOptions, read_ingresses
 from pinfeather.translators._syntax.ingress_writing import artifacts, middleware_names
 from pinfeather.translators._syntax.traefik_crd import GROUP, HELPERS, MANNER, Catalogue
@@ -83,7 +84,7 @@ def supports(options: IngressOptions) -> Mapping[Feature, Support]:
         Feature.TLS_RESOLVER: FULL,
         Feature.TLS_DOMAINS: When(says.listed("a domain"), _LISTS),
         **dict.fromkeys((Feature.TLS_SECRET, Feature.TLS_ISSUER), When(says.secret_says, "a Secret by its name")),
-        Feature.OBSERVABILITY: When(common.observed, "with at least one setting"),
+        Feature.OBSERVABILITY: When(versions.observed_since(options.version), "with at least one setting"),
         Feature.NAMESPACE: When(says.of_objects(says.namespace_says), "of routes and middlewares"),
         Feature.LABELS: When(says.of_objects(says.labels_say), "of routes and middlewares"),
         Feature.ANNOTATIONS: When(says.of_objects(says.annotations_say), "of routes and middlewares"),
@@ -99,7 +100,7 @@ def supports(options: IngressOptions) -> Mapping[Feature, Support]:
     }
     if options.instance.wildcards_are_regexes:
         table[Feature.HOST_REGEX] = When(says.condition(options.instance), "the one that this version makes of a wildcard host")
-    return common.since(table, options.version)
+    return versions.since(table, options.version)
 
 
 def _object_name(document: Document, path: tuple[str | int, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from textwrap import dedent
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 from pinfeather.model.build import build
 from pinfeather.model.diagnostics import Path, Severity
 from pinfeather.model.document import Document
-from pinfeather.model.features import Feature, Nothing
+from pinfeather.model.features import Feature
 from pinfeather.model.normal import normal
 from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
 from pinfeather.testing.strategies import documents
 from pinfeather.translators._syntax import yaml
+from pinfeather.translators._syntax.traefik_options import Version
 from pinfeather.translators.contract import File, Parsed, Source, TextFile
 from pinfeather.translators.traefik_file import TRANSLATOR, TraefikFile, file_tree
 
@@ -221,10 +223,9 @@ def test_versions(version: str, text: str, code: str) -> None:
     assert code not in losses(document(text))
 
 
-def test_traefik_2_is_read_only() -> None:
-    table = TRANSLATOR.supports(TraefikFile(traefik="2.11"))
-    assert set(table) == set(Feature)
-    assert all(isinstance(support, Nothing) for support in table.values())
+@pytest.mark.parametrize("version", get_args(Version))
+def test_every_version_has_a_row_for_every_feature(version: Version) -> None:
+    assert set(TRANSLATOR.supports(TraefikFile(traefik=version))) == set(Feature)
 
 
 def test_every_feature_has_a_row() -> None:

@@ -85,7 +85,8 @@ def written(version: Version) -> dict[str, str]:
     """Each ask as `traefik-file` writes it for the version, with losses."""
     options = traefik_file.TraefikFile(traefik=version)
     supports = traefik_file.supports(options)
-    return {name: traefik_file.emit(project(ask.document, supports).kept, options).artifacts[0].text for name, ask in ASKS.items()}
+    made = {name: traefik_file.emit(project(ask.document, supports).kept, options).files() for name, ask in ASKS.items()}
+    return {name: file.text for name, (file,) in made.items()}
 
 
 # Asking ----------------------------------------------------------------------------------------------------------------
@@ -181,9 +182,9 @@ def _shown(running: Traefik, raw: Mapping[str, Json], name: str) -> Shown:
     return Shown(tuple(wrong), items, tuple(_answer(running, call) for call in ASKS[name].calls))
 
 
-def flat(tree: Json | Tree, at: tuple[str, ...] = ()) -> dict[tuple[str, ...], Json]:
+def flat(tree: Mapping[str, Tree] | Json | Tree, at: tuple[str, ...] = ()) -> dict[tuple[str, ...], Json]:
     """The values of a tree by their keys, in lower case."""
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         return {path: value for key, child in tree.items() for path, value in flat(child, (*at, key.lower())).items()}
     if isinstance(tree, list):
         return {path: value for number, child in enumerate(tree) for path, value in flat(child, (*at, str(number))).items()}

@@ -99,16 +99,8 @@ def _split(split: Change) -> Document:
     return _built({"pinfeather": "v1", **tree})
 
 
-def _health(**fields: Tree) -> Document:
-    return _document(service={"health_check": {"path": "/healthz", **fields}})
-
-
 def _passed(kind: str, config: Tree) -> Document:
     return _document({"middlewares": ["m"]}, middlewares={"m": {kind: config}})
-
-
-def _other(kind: str, config: Tree) -> Document:
-    return _passed("other", {"kind": kind, "config": config})
 
 
 def _tcp(kind: str, config: Tree) -> Document:
@@ -123,10 +115,6 @@ def _transport(tcp: bool, config: Tree) -> Document:
     if tcp:
         return _document(tcp_routes=route, tcp_services={"q": used}, servers_transports={"x": config})
     return _document(service={"servers_transport": "x"}, servers_transports={"x": config})
-
-
-def _tls_options(**fields: Tree) -> Document:
-    return _document({"tls": {"options": "o"}}, tls_options={"o": fields})
 
 
 F = Feature
@@ -146,53 +134,79 @@ OTHERS: Mapping[str, Tree] = {
 """Kinds of middlewares that the model carries to the letter."""
 
 
+COOKIES: Mapping[str, tuple[Feature, Change]] = {
+    "max_age -1": (F.COOKIE_MAX_AGE, {"max_age": -1}),
+    "same_site none": (F.COOKIE_SAME_SITE, {"same_site": "none"}),
+    "same_site strict": (F.COOKIE_SAME_SITE, {"same_site": "strict"}),
+}
+VARIANTS: Mapping[str, tuple[Feature, Tree]] = {
+    "max_age": (F.COOKIE_MAX_AGE, 3600),
+    "http_only": (F.COOKIE_HTTP_ONLY, True),
+    "same_site": (F.COOKIE_SAME_SITE, "lax"),
+    "path": (F.COOKIE_PATH, "/a"),
+    "domain": (F.COOKIE_DOMAIN, "example.com"),
+}
+"""Of the cookie of a split."""
+HEALTH: Change = {
+    "interval": "5s", "unhealthy_interval": "5s", "timeout": "2s", "status": 204, "port": 8080, "scheme": "https",
+    "hostname": "shop.example.com", "mode": "grpc", "follow_redirects": False, "headers": {"X-A": "b"},
+}  # fmt: skip
+OBSERVED: Change = {"metrics": False, "tracing": False, "trace_verbosity": "detailed"}
+TRANSPORTS: Mapping[str, Change] = {
+    "rootCAs": {"rootCAs": ["/nowhere.pem"]},
+    "spiffe": {"spiffe": {"trustDomain": "spiffe://a"}},
+    "disableHTTP2": {"disableHTTP2": True},
+    "peerCertURI": {"peerCertURI": "spiffe://a/b"},
+    "forwardingTimeouts": {"forwardingTimeouts": {"dialTimeout": "1s"}},
+    "minVersion": {"minVersion": "VersionTLS12"},
+    "maxVersion": {"maxVersion": "VersionTLS13"},
+    "cipherSuites": {"cipherSuites": ["TLS_RSA_WITH_AES_128_GCM_SHA256"]},
+    "maxIdleConnsPerHost": {"maxIdleConnsPerHost": 5},
+}
+TCP_TRANSPORTS: Mapping[str, Change] = {
+    "dialTimeout": {"dialTimeout": "1s"},
+    "tls": {"tls": {"serverName": "a.example.com"}},
+    "proxyProtocol": {"proxyProtocol": {"version": 2}},
+    "terminationDelay": {"terminationDelay": "1s"},
+}
+TLS_OPTIONS: Change = {
+    "max_version": "VersionTLS13", "cipher_suites": ["TLS_RSA_WITH_AES_128_GCM_SHA256"], "curve_preferences": ["X25519"],
+    "alpn_protocols": ["h2"], "sni_strict": True, "client_auth_type": "NoClientCert",
+}  # fmt: skip
+
+
 def _finer() -> Iterator[tuple[str, Ask]]:
-    quiet: tuple[Call, ...] = ()
-    for name, fields in {
-        "max_age -1": {"max_age": -1}, "same_site none": {"same_site": "none"}, "same_site strict": {"same_site": "strict"},
-    }.items():  # fmt: skip
-        yield f"cookie {name}", Ask(F.COOKIE_MAX_AGE if "age" in name else F.COOKIE_SAME_SITE, _cookie(**fields))
-    for name, feature, value in (
-        ("max_age", F.COOKIE_MAX_AGE, 3600), ("http_only", F.COOKIE_HTTP_ONLY, True), ("same_site", F.COOKIE_SAME_SITE, "lax"),
-        ("path", F.COOKIE_PATH, "/a"), ("domain", F.COOKIE_DOMAIN, "example.com"),
-    ):  # fmt: skip
-        sticky: Change = {"cookie": {"name": "variant", name: value}}
-        yield f"cookie of a split {name}", Ask(feature, _split({"split": _SPLIT, "sticky": dict(sticky)}))
+    for name, (feature, fields) in COOKIES.items():
+        yield f"cookie {name}", Ask(feature, _cookie(**fields))
+    for name, (feature, value) in VARIANTS.items():
+        yield f"cookie of a split {name}", Ask(feature, _split({"split": _SPLIT, "sticky": {"cookie": {"name": "variant", name: value}}}))
     for strategy in ("wrr", "p2c", "hrw"):
         yield f"strategy {strategy}", Ask(F.STRATEGY, _document(service={"strategy": strategy}))
-    for name, value in (
-        ("interval", "5s"), ("unhealthy_interval", "5s"), ("timeout", "2s"), ("status", 204), ("port", 8080), ("scheme", "https"),
-        ("hostname", "shop.example.com"), ("mode", "grpc"), ("follow_redirects", False), ("headers", {"X-A": "b"}),
-    ):  # fmt: skip
-        yield f"health_check {name}", Ask(F.HEALTH_CHECK_DETAIL, _health(**{name: value}))
+    for name, value in HEALTH.items():
+        yield f"health_check {name}", Ask(F.HEALTH_CHECK_DETAIL, _document(service={"health_check": {"path": "/healthz", name: value}}))
     yield "passive failure_window", Ask(F.PASSIVE_HEALTH_CHECK, _document(service={"passive_health_check": {"failure_window": "5s"}}))
-    for name, value in (("metrics", False), ("tracing", False), ("trace_verbosity", "detailed")):
+    for name, value in OBSERVED.items():
         yield f"observability {name}", Ask(F.OBSERVABILITY, _document({"observability": {name: value}}))
     yield "priority below 0", Ask(F.PRIORITY, _document({"priority": -1}))
-    yield "server weight 0", Ask(F.SERVER_WEIGHT, _document(service={"servers": [
-        {"url": "http://10.0.0.1:80", "weight": 1}, {"url": "http://10.0.0.2:80", "weight": 0}]}))  # fmt: skip
+    servers: Tree = [{"url": "http://10.0.0.1:80", "weight": 1}, {"url": "http://10.0.0.2:80", "weight": 0}]
+    yield "server weight 0", Ask(F.SERVER_WEIGHT, _document(service={"servers": servers}))
+    yield from ((name, ask._replace(calls=())) for name, ask in _quiet())
+
+
+def _quiet() -> Iterator[tuple[str, Ask]]:
+    """Those that no request is needed for."""
     for kind, config in OTHERS.items():
-        yield f"middleware {kind}", Ask(F.OTHER, _other(kind, config), quiet)
-    yield "ip_allow_list depth", Ask(F.IP_ALLOW_LIST, _passed("ip_allow_list", {"source_ranges": ["10.0.0.0/8"], "depth": 1}), quiet)
-    refused: Tree = {"source_ranges": ["10.0.0.0/8"], "reject_status": 404}
-    yield "ip_allow_list reject_status", Ask(F.IP_ALLOW_LIST, _passed("ip_allow_list", refused))
-    yield "tcp inFlightConn", Ask(F.TCP_MIDDLEWARES, _tcp("other", {"kind": "inFlightConn", "config": {"amount": 5}}), quiet)
-    for name, tcp, config in (
-        ("rootCAs", False, {"rootCAs": ["/nowhere.pem"]}), ("spiffe", False, {"spiffe": {"trustDomain": "spiffe://a"}}),
-        ("disableHTTP2", False, {"disableHTTP2": True}), ("peerCertURI", False, {"peerCertURI": "spiffe://a/b"}),
-        ("forwardingTimeouts", False, {"forwardingTimeouts": {"dialTimeout": "1s"}}), ("minVersion", False, {"minVersion": "VersionTLS12"}),
-        ("maxVersion", False, {"maxVersion": "VersionTLS13"}), ("cipherSuites", False, {"cipherSuites": ["TLS_RSA_WITH_AES_128_GCM_SHA256"]}),
-        ("maxIdleConnsPerHost", False, {"maxIdleConnsPerHost": 5}),
-        ("dialTimeout", True, {"dialTimeout": "1s"}), ("tls", True, {"tls": {"serverName": "a.example.com"}}),
-        ("proxyProtocol", True, {"proxyProtocol": {"version": 2}}), ("terminationDelay", True, {"terminationDelay": "1s"}),
-    ):  # fmt: skip
-        said = f"tcp servers_transport {name}" if tcp else f"servers_transport {name}"
-        yield said, Ask(F.SERVERS_TRANSPORT, _transport(tcp, dict(config)), quiet)
-    for name, value in (
-        ("max_version", "VersionTLS13"), ("cipher_suites", ["TLS_RSA_WITH_AES_128_GCM_SHA256"]), ("curve_preferences", ["X25519"]),
-        ("alpn_protocols", ["h2"]), ("sni_strict", True), ("client_auth_type", "NoClientCert"),
-    ):  # fmt: skip
-        yield f"tls_options {name}", Ask(F.TLS_OPTIONS_DEFINITION, _tls_options(**{name: value}), quiet)
+        yield f"middleware {kind}", Ask(F.OTHER, _passed("other", {"kind": kind, "config": config}))
+    ranges: Change = {"source_ranges": ["10.0.0.0/8"]}
+    yield "ip_allow_list depth", Ask(F.IP_ALLOW_LIST, _passed("ip_allow_list", {**ranges, "depth": 1}))
+    yield "ip_allow_list reject_status", Ask(F.IP_ALLOW_LIST, _passed("ip_allow_list", {**ranges, "reject_status": 404}))
+    yield "tcp inFlightConn", Ask(F.TCP_MIDDLEWARES, _tcp("other", {"kind": "inFlightConn", "config": {"amount": 5}}))
+    for name, transport in TRANSPORTS.items():
+        yield f"servers_transport {name}", Ask(F.SERVERS_TRANSPORT, _transport(False, dict(transport)))
+    for name, transport in TCP_TRANSPORTS.items():
+        yield f"tcp servers_transport {name}", Ask(F.SERVERS_TRANSPORT, _transport(True, dict(transport)))
+    for name, value in TLS_OPTIONS.items():
+        yield f"tls_options {name}", Ask(F.TLS_OPTIONS_DEFINITION, _document({"tls": {"options": "o"}}, tls_options={"o": {name: value}}))
 
 
 def _all() -> Iterator[tuple[str, Ask]]:

@@ -38,7 +38,7 @@ def text(
     versions = sorted((*ran, *unrun), key=lambda version: tuple(map(int, version.split("."))))
     notes: list[str] = []
     lines = [f"| what | {' | '.join(version + '*' * (version in unrun) for version in versions)} |", f"|---|{'---|' * len(versions)}"]
-    columns = {**found["asks"], **{version: dict.fromkeys(losses[version], "no") for version in unrun}}
+    columns: dict[str, Column] = {**found["asks"], **{version: dict.fromkeys(losses[version], "no") for version in unrun}}
     same = 0
     for name in asked(NEWEST):
         if not any(name in columns[version] for version in versions):

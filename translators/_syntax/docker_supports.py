@@ -13,8 +13,9 @@ from pinfeather.model.noun import Template
 from pinfeather.model.services import ContainerRef, HealthCheck, LoadBalancer, Server, TcpLoadBalancer, TcpServer
 from pinfeather.translators._syntax.compose import is_service_name
 from pinfeather.translators._syntax.docker_layout import Layout, containers_of, layout
-from pinfeather.translators._syntax.traefik_supports import Answer, Check, found, health_check_since, own_reference
+from pinfeather.translators._syntax.traefik_supports import Answer, Check, found, own_reference
 from pinfeather.translators._syntax.traefik_table import file_table
+from pinfeather.translators._syntax.traefik_versions import health_check_since
 from pinfeather.translators._syntax.variables import is_template
 
 Version = tuple[int, int]

@@ -13,6 +13,7 @@ from pinfeather.model.routes import Route, TcpRoute, Tls
 from pinfeather.model.services import KubernetesRef, LoadBalancer, Server, TcpLoadBalancer, TcpServer, TcpSplit
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax import traefik_supports as says
+from pinfeather.translators._syntax import traefik_versions as versions
 from pinfeather.translators._syntax.traefik_crd import PROVIDER, CrdOptions
 from pinfeather.translators._syntax.traefik_crd_backends import spots_of
 from pinfeather.translators._syntax.traefik_crd_metadata import annotations_say, dns_says, labels_say, namespace_says, object_says
@@ -80,7 +81,7 @@ _CONTAINER = "it is written as the Kubernetes Service of that name: whatever end
 
 
 def _middleware(options: CrdOptions) -> Callable[[Document, Path], Answer]:
-    known = says.middleware_known(options.version)
+    known = versions.middleware_known(options.version)
 
     def check(document: Document, path: Path) -> Answer:
         answer = middleware_says(document, path)
@@ -254,8 +255,9 @@ def _of_files(value: Tree) -> bool:
     return isinstance(value, list) and any(isinstance(item, str) or (isinstance(item, dict) and "certFile" in item) for item in value)
 
 
-def _transports(_plan: Plan, document: Document, _path: Path) -> Answer:
-    return _definitions(document.servers_transports, document.servers_transports)
+def _transports(plan: Plan, document: Document, _path: Path) -> Answer:
+    newer = versions.newer_transport(document, plan.options.version)
+    return newer or _definitions(document.servers_transports, document.servers_transports)
 
 
 def _transport(_plan: Plan, document: Document, path: Path) -> Answer:

@@ -1,8 +1,9 @@
 """Every key that Traefik's labels know, with the kind of its value: what a flat text like `a,b` is, and what Traefik refuses.
 
 Keys after Traefik 3.7.15, each asked of the binary as a label; those that 2.11 lacks are marked with the version that
-brought them, which `tests/versions` asks of each (3.1 was not run: what 3.0 lacks and 3.2 has is marked 3.2). A label's key is matched without regard to case; this table has
-the spelling of the file provider, so that what was read from labels can be written elsewhere.
+brought them, which `tests/versions` asks of each (3.1 was not run: what 3.0 lacks and 3.2 has is marked 3.2). A label's
+key is matched without regard to case; this table has the spelling of the file provider, so that what was read from labels
+can be written elsewhere.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What Traefik can say of a document, and from which version on: the checks that ask a place, and the table of versions.
+"""What Traefik can say of a document: the checks that ask a place.
 
-The surfaces of Traefik (file, labels, CRDs) share these and add their own. Behaviour after Traefik 3.7.15, as observed.
+The surfaces of Traefik (file, labels, CRDs) share these and add their own; what older versions lack is in
+`traefik_versions.py`. Behaviour after Traefik 3.7.15, as observed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from itertools import chain
 
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.document import Document
-from pinfeather.model.features import FULL, Feature, Full, Near, Nothing, Support
+from pinfeather.model.features import FULL, Full, Near, Nothing
 from pinfeather.model.match import Match, PathIs, PathMatch, ServerNameIs
 from pinfeather.model.middlewares import Headers, IPAllowList, Middleware, Other
 from pinfeather.model.normal import Rung
 from pinfeather.model.noun import Noun, Template
 from pinfeather.model.overlap import TlsGap, tls_gaps
-from pinfeather.model.routes import Observability, Route, TcpRoute, Tls
+from pinfeather.model.routes import Route, TcpRoute, Tls
 from pinfeather.model.services import LoadBalancer, PassiveHealthCheck, Split
 from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax.rule import Unsayable, flat
@@ -27,11 +28,10 @@ from pinfeather.translators._syntax.traefik_middlewares import (
     TCP_SPELLINGS,
     known_kinds,
     names_objects,
-    put_middleware,
     spelling_of,
 )
-from pinfeather.translators._syntax.traefik_routing import V3, Rules, numbers, tcp_numbers
-from pinfeather.translators._syntax.traefik_schema import MIDDLEWARES, later
+from pinfeather.translators._syntax.traefik_numbers import numbers, tcp_numbers
+from pinfeather.translators._syntax.traefik_routing import V3, Rules
 from pinfeather.translators._syntax.tree import Tree
 
 Version = tuple[int, int]
@@ -106,15 +106,6 @@ def server_name(document: Document, path: Path) -> Answer:
     return FULL
 
 
-def server_name_v2(document: Document, path: Path) -> Answer:
-    """The same for Traefik 2, which has no wildcard there."""
-    asked = found(document, path)
-    names = (asked.sni,) if isinstance(asked, ServerNameIs) else asked if isinstance(asked, tuple) else ()
-    if any("*" in name and name != "*" for name in names):
-        return Nothing("Traefik 2 has no wildcard for a server name: what asks for it is left out")
-    return server_name(document, path)
-
-
 def not_too_deep(_document: Document, path: Path) -> Answer:
     return FULL if len(path) < _DEEP else Nothing("it is nested too deeply for a rule: what asks for it is left out")
 
@@ -155,35 +146,6 @@ def redraws(document: Document, path: Path) -> Answer:
     return FULL
 
 
-def strategy_since(version: tuple[int, int]) -> Check:
-    def check(document: Document, path: Path) -> Answer:
-        balancer = found(document, path[:-1])
-        assert isinstance(balancer, LoadBalancer)
-        since = {"wrr": (3, 4), "p2c": (3, 4)}.get(str(balancer.strategy), (3, 6))
-        if version < since:
-            return Nothing(f"Traefik has it since {since[0]}.{since[1]}: servers are drawn by weight")
-        if balancer.strategy == "p2c" and any(server.weight not in (None, 1) for server in balancer.servers):
-            return Near("Traefik ignores the weights of servers under p2c")
-        if balancer.strategy == "hrw" and balancer.sticky is not None:
-            return Near("Traefik ignores the cookie under hrw: a client stays by its address")
-        return FULL
-
-    return check
-
-
-_CHECKS_SINCE = {"mode": (3, 0), "status": (3, 0), "unhealthy_interval": (3, 5)}
-
-
-def health_check_since(version: Version) -> Check:
-    """Fields of a health check by version."""
-
-    def check(_document: Document, path: Path) -> Answer:
-        since = _CHECKS_SINCE.get(str(path[-1]), (2, 11))
-        return FULL if version >= since else Nothing(f"Traefik has it since {since[0]}.{since[1]}: its default holds")
-
-    return check
-
-
 def passive_says(document: Document, path: Path) -> Answer:
     check = found(document, path)
     return FULL if check != PassiveHealthCheck() else Nothing("Traefik refuses an empty one: say `failure_window: 10s`")
@@ -196,17 +158,6 @@ def cookie_says(document: Document, path: Path) -> Answer:
     if path[-1] == "max_age" and cookie.max_age == 0:
         return Nothing("Traefik takes 0 for no Max-Age: the cookie ends with the browser's session; say -1 to delete it")
     return Nothing("Traefik takes it for no Domain: the cookie is host-only") if path[-1] == "domain" and not cookie.domain else FULL
-
-
-def same_site_v2(document: Document, path: Path) -> Answer:
-    """Traefik 2 reads the attribute of a split's cookie and does not send it (pkg/server/service/loadbalancer/wrr, 2.11)."""
-    balancer = path[0] == "services" and isinstance(document.services[str(path[1])], LoadBalancer)
-    return FULL if balancer else Nothing("Traefik 2 ignores it on the cookie of a split: the attribute is not sent")
-
-
-def query_v2(document: Document, path: Path) -> Answer:
-    said = _rule_says(Rules((2, 11)), document, path)
-    return Near("of a parameter that stands twice Traefik 2 compares the first value alone") if isinstance(said, Full) else said
 
 
 HTTP_TRANSPORT = (
@@ -235,33 +186,9 @@ def transports_say(document: Document, _path: Path) -> Answer:
     return FULL if named is None else Nothing(f"{named!r} names Secrets of a cluster: every service that uses one is left out")
 
 
-_TRANSPORT_SINCE = {"spiffe": (3, 0), "proxyProtocol": (3, 5), **dict.fromkeys(("minVersion", "maxVersion", "cipherSuites"), (3, 7))}
-_TCP_TRANSPORTS_SINCE = (3, 0)
-
-
-def _transport_since(tree: Tree) -> Version:
-    """The first version that knows all of a servers transport; one that does not refuses the whole file."""
-    of_tcp = _TCP_TRANSPORTS_SINCE if is_tcp_transport(tree) else (2, 11)
-    keys = tree if isinstance(tree, dict) else {}
-    return max(of_tcp, *(since for key, since in _TRANSPORT_SINCE.items() if key in keys), (2, 11))
-
-
-def transports_known(version: Version) -> Check:
-    """The same for one version."""
-
-    def check(document: Document, path: Path) -> Answer:
-        later = next((name for name, tree in document.servers_transports.items() if _transport_since(tree) > version), None)
-        if later is None:
-            return transports_say(document, path)
-        major, minor = _transport_since(document.servers_transports[later])
-        return Nothing(f"{later!r} needs Traefik {major}.{minor}: every service that uses one is left out")
-
-    return check
-
-
 # Middlewares -----------------------------------------------------------------------------------------------------------
 
-_HELD = "every route that passes it is left out"
+HELD = "every route that passes it is left out"
 
 
 def middleware_says(document: Document, path: Path) -> Answer:
@@ -269,32 +196,14 @@ def middleware_says(document: Document, path: Path) -> Answer:
     assert isinstance(middleware, Middleware)
     config = middleware.config
     if not _listable((str(path[1]), *_texts(config))):
-        return Nothing(f"Traefik cuts a text at '║', and blanks at its ends: {_HELD}")
+        return Nothing(f"Traefik cuts a text at '║', and blanks at its ends: {HELD}")
     if isinstance(config, Other):
         return _other(config, tcp=tcp)
     if config == Headers():
-        return Nothing(f"Traefik refuses the whole file for headers without a header: {_HELD}")
+        return Nothing(f"Traefik refuses the whole file for headers without a header: {HELD}")
     if tcp and (middleware.kind not in {each.field for each in TCP_SPELLINGS} or not _only_ranges(config)):
-        return Nothing(f"Traefik has no such middleware for TCP: {_HELD}")
+        return Nothing(f"Traefik has no such middleware for TCP: {HELD}")
     return FULL
-
-
-def middleware_known(version: Version) -> Check:
-    """The same for one version: a key that it does not know makes Traefik refuse the whole file."""
-
-    def check(document: Document, path: Path) -> Answer:
-        answer = middleware_says(document, path)
-        if isinstance(answer, Nothing) or path[0] == "tcp_middlewares":
-            return answer
-        middleware = found(document, path)
-        assert isinstance(middleware, Middleware)
-        tree = put_middleware(middleware, tcp=False)
-        if tree == {"contentType": {}} and version < (3, 0):
-            return Nothing(f"Traefik 2 refuses the whole file for an empty `contentType`: {_HELD}")
-        key = later(tree, MIDDLEWARES, version)
-        return answer if key is None else Nothing(f"this version of Traefik does not know {key!r}: {_HELD}")
-
-    return check
 
 
 def _only_ranges(config: Noun) -> bool:
@@ -304,14 +213,14 @@ def _only_ranges(config: Noun) -> bool:
 def _other(other: Other, *, tcp: bool) -> Answer:
     kinds = known_kinds(tcp=tcp)
     if other.kind not in kinds:
-        return Nothing(f"Traefik knows no middleware {other.kind!r} and refuses the whole file for it: {_HELD}")
+        return Nothing(f"Traefik knows no middleware {other.kind!r} and refuses the whole file for it: {HELD}")
     typed = spelling_of(other.kind, other.config, tcp=tcp)
     if typed is not None:
-        return Nothing(f"say it as `{typed.field}`: {_HELD}")
+        return Nothing(f"say it as `{typed.field}`: {HELD}")
     if other.kind != "plugin" and names_objects(other.config):
-        return Nothing(f"it names Secrets or Services of a cluster, which only objects can: {_HELD}")
+        return Nothing(f"it names Secrets or Services of a cluster, which only objects can: {HELD}")
     if not isinstance(other.config, dict) or not _stands(other.config, other.kind in MAY_BE_EMPTY):
-        return Nothing(f"Traefik refuses the whole file for an empty mapping or a null in it: {_HELD}")
+        return Nothing(f"Traefik refuses the whole file for an empty mapping or a null in it: {HELD}")
     return FULL
 
 
@@ -382,19 +291,6 @@ def observed(document: Document, path: Path) -> Answer:
     return Nothing("Traefik refuses the whole file for an empty one: it is left out") if empty else FULL
 
 
-def observed_since(version: Version) -> Check:
-    """The same for one version."""
-
-    def check(document: Document, path: Path) -> Answer:
-        values = found(document, path)
-        assert isinstance(values, Observability)
-        if values.trace_verbosity is not None and version < (3, 5):
-            return Nothing("Traefik has `trace_verbosity` since 3.5: the route is observed as everything else is")
-        return observed(document, path)
-
-    return check
-
-
 def own_reference(*providers: str) -> Check:
     """A reference to the provider that is written must not mean what this document defines: that is said without it."""
 
@@ -407,32 +303,3 @@ def own_reference(*providers: str) -> Check:
         return Nothing(f"write {name!r}: this document has it") if other in providers and name in held else FULL
 
     return check
-
-
-# Versions --------------------------------------------------------------------------------------------------------------
-
-SINCE: Mapping[Feature, Version] = {
-    Feature.HOST_WILDCARD: (3, 7),
-    Feature.PATH_REGEX: (3, 0),
-    Feature.QUERY_REGEX: (3, 0),
-    Feature.COOKIE_MAX_AGE: (3, 0),
-    Feature.COOKIE_PATH: (3, 3),
-    Feature.COOKIE_DOMAIN: (3, 4),
-    Feature.SERVER_WEIGHT: (3, 0),
-    Feature.PRESERVE_PATH: (3, 2),
-    Feature.PASSIVE_HEALTH_CHECK: (3, 6),
-    Feature.SERVICE_MIDDLEWARES: (3, 7),
-    Feature.OBSERVABILITY: (3, 3),
-    Feature.TCP_SERVER_TLS: (3, 0),
-}
-"""The first version that has a feature; the others are as old as 2.11. As `tests/versions` found it, but for 3.1: there, the later one."""
-
-
-def since(table: Mapping[Feature, Support], version: tuple[int, int]) -> dict[Feature, Support]:
-    """The table as it is for an older version."""
-
-    def aged(feature: Feature, support: Support) -> Support:
-        first = SINCE.get(feature, (2, 11))
-        return support if version >= first else Nothing(f"Traefik has it since {first[0]}.{first[1]}")
-
-    return {feature: aged(feature, support) for feature, support in table.items()}

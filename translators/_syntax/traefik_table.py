@@ -12,6 +12,7 @@ from pinfeather.model.document import Document
 from pinfeather.model.features import FULL, Becomes, Feature, Nothing, Support, When
 from pinfeather.model.services import LoadBalancer, Server, TcpServer
 from pinfeather.translators._syntax import traefik_supports as says
+from pinfeather.translators._syntax import traefik_versions as versions
 from pinfeather.translators._syntax.traefik_routing import Rules
 
 Version = tuple[int, int]
@@ -55,26 +56,27 @@ def file_table(version: Version, *, templates: bool = False) -> dict[Feature, Su
         says.says_by(Rules(version, templates)),
         "what a rule can hold: ASCII hosts, no address zones, cookie regexes that stay inside one value",
     )
+    middleware = When(versions.middleware_known(version), "as Traefik has it")
     table: dict[Feature, Support] = {
         **_TABLE,
         **dict.fromkeys(_RULE, rule),
-        **{feature: When(says.middleware_known(version), "as Traefik has it") for feature in Feature if feature.startswith("middleware.")},
+        **{feature: middleware for feature in Feature if feature.startswith("middleware.")},
         Feature.PRIORITY: priority,
         Feature.CANARY_PRIORITY: priority,
         Feature.TLS: When(says.tls_sees(), "where no route without `tls` guards the same requests before it"),
-        Feature.TRANSPORT_DEFINITION: When(says.transports_known(version), "without Secrets; TCP since 3.0, some keys later"),
-        Feature.OBSERVABILITY: When(says.observed_since(version), "with at least one setting; `trace_verbosity` since 3.5"),
-        Feature.STRATEGY: When(says.strategy_since(version), "since 3.4; hrw and leasttime since 3.6"),
+        Feature.TRANSPORT_DEFINITION: When(versions.transports_known(version), "without Secrets; TCP since 3.0, some keys later"),
+        Feature.OBSERVABILITY: When(versions.observed_since(version), "with at least one setting; `trace_verbosity` since 3.5"),
+        Feature.STRATEGY: When(versions.strategy_since(version), "since 3.4; hrw and leasttime since 3.6"),
         Feature.HEALTH_CHECK_DETAIL: When(
-            says.health_check_since(version), "`mode` and `status` since 3.0, `unhealthy_interval` since 3.5"
+            versions.health_check_since(version), "`mode` and `status` since 3.0, `unhealthy_interval` since 3.5"
         ),
     }
     if version < (3, 0):
         table |= dict.fromkeys(_RULE_V2, rule)
-        table[Feature.TCP_SNI] = When(says.server_name_v2, "with `tls` on the route, and no wildcard")
-        table[Feature.QUERY] = When(says.query_v2, "of a repeated one Traefik 2 compares the first value")
-        table[Feature.COOKIE_SAME_SITE] = When(says.same_site_v2, "not on the cookie of a split")
-    return says.since(table, version)
+        table[Feature.TCP_SNI] = When(versions.server_name_v2, "with `tls` on the route, and no wildcard")
+        table[Feature.QUERY] = When(versions.query_v2, "of a repeated one Traefik 2 compares the first value")
+        table[Feature.COOKIE_SAME_SITE] = When(versions.same_site_v2, "not on the cookie of a split")
+    return versions.since(table, version)
 
 
 # Servers by reference --------------------------------------------------------------------------------------------------
