@@ -21,7 +21,7 @@ from pinfeather.translators._syntax.ingress_services import SERVICE
 from pinfeather.translators._syntax.traefik_crd_backends import put_service_objects
 from pinfeather.translators._syntax.traefik_crd_middlewares import put_middleware_objects
 from pinfeather.translators._syntax.traefik_nouns import COOKIE, DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, put
-from pinfeather.translators._syntax.traefik_routing import numbers
+from pinfeather.translators._syntax.traefik_numbers import numbers
 from pinfeather.translators._syntax.tree import Tree
 from pinfeather.translators.contract import Artifact, KubernetesObject, KubernetesPatch
 

@@ -36,9 +36,9 @@ from pinfeather.model.match import (
     either,
 )
 from pinfeather.model.noun import regex as checked_regex
-from pinfeather.translators._syntax.rule import built, full_arguments, matcher_name, read_alpn, read_header_regex, read_network, tree
 from pinfeather.translators._syntax.rule_cookie import quote_meta
 from pinfeather.translators._syntax.rule_grammar import Argument, Call, RuleError, read
+from pinfeather.translators._syntax.rule_read import built, full_arguments, matcher_name, read_alpn, read_header_regex, read_network, tree
 from pinfeather.translators._syntax.tree import Tree
 
 QUERY_NOTE = "the v2 syntax compares the first value of a repeated query parameter, here any of its values may hold"

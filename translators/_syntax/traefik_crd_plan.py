@@ -24,7 +24,8 @@ from pinfeather.model.services import LoadBalancer, Split, TcpLoadBalancer, TcpS
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax.rule import flat
 from pinfeather.translators._syntax.traefik_crd import CrdOptions, free_name, plain_name
-from pinfeather.translators._syntax.traefik_routing import EVERYTHING, is_canary_of, numbers
+from pinfeather.translators._syntax.traefik_numbers import numbers
+from pinfeather.translators._syntax.traefik_routing import EVERYTHING, is_canary_of
 
 Key = tuple[str, str | int]
 """A noun: its section, and its name or index."""

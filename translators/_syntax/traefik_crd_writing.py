@@ -21,7 +21,8 @@ from pinfeather.translators._syntax.traefik_nouns import (
     TLS_OPTIONS,
     put,
 )
-from pinfeather.translators._syntax.traefik_routing import Rules, put_observability, tcp_numbers, tcp_rule
+from pinfeather.translators._syntax.traefik_numbers import tcp_numbers
+from pinfeather.translators._syntax.traefik_routing import Rules, put_observability, tcp_rule
 from pinfeather.translators._syntax.traefik_services import put_sticky
 from pinfeather.translators._syntax.traefik_supports import is_tcp_transport
 from pinfeather.translators._syntax.tree import Tree

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, warning
 from pinfeather.model.document import Document
 from pinfeather.model.match import Host, HostRegex, Match, PathIs, PathMatch, ServerNameIs, both, conjuncts, either, leaves
-from pinfeather.model.normal import Rung, alone, conditions, lift, lifted, precedence, tcp_lifted, tcp_precedence
+from pinfeather.model.normal import alone, conditions, lift, lifted, precedence, tcp_lifted
 from pinfeather.model.noun import Template
 from pinfeather.model.overlap import overlap
 from pinfeather.model.routes import Observability, Route, TcpRoute, Tls
@@ -25,12 +24,11 @@ from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
 from pinfeather.translators._syntax.rule_v2_print import print_http_v2, print_tcp_v2
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.traefik_nouns import DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, Reader, Spans, put, take
+from pinfeather.translators._syntax.traefik_numbers import numbers, tcp_numbers
 from pinfeather.translators._syntax.tree import Tree
 
 _HIGHEST = 2**63 - 1 - 1000
 """What Traefik keeps for itself begins above (pkg/server/router/router.go)."""
-_MANY = 200
-"""Routes without a plain host that are still held against all others."""
 _NOWHERE = "nowhere@elsewhere"
 EVERYTHING = PathIs.model_construct(path=PathMatch.model_construct(prefix="/"))
 """Holds for every request: Traefik wants a rule that says something."""
@@ -312,76 +310,6 @@ def _by_length(one: Router, other: Router) -> None:
     text = f"{one.name!r} comes before {other.name!r} by the length of a rule's text alone ({numbers})"
     span = (one if one.assumed else other).spans[("match",)]
     one.node.report(warning(Code.ASSUMED, text, instead="give both a `priority`: these numbers are written from now on", span=span))
-
-
-# Numbers ---------------------------------------------------------------------------------------------------------------
-
-
-def numbers(document: Document) -> dict[Rung, int]:
-    """The priority that is written for each route and canary: the given ones where they keep the order, else all anew."""
-    order = precedence(document)
-    given = [_given(document, rung) for rung in order]
-    numbers = [number for number in given if number]
-    if len(numbers) == len(order) and all(one >= other for one, other in pairwise(numbers)) and not _tied(document, order, numbers):
-        return dict(zip(order, numbers, strict=True))
-    return dict(zip(order, _descending(given), strict=True))
-
-
-def _tied(document: Document, order: Sequence[Rung], numbers: Sequence[int]) -> bool:
-    """Whether two of one number may hold for one request, so that Traefik would choose at random."""
-    runs: dict[int, list[Route]] = {}
-    for rung, number in zip(order, numbers, strict=True):
-        route = document.routes[rung.route]
-        single = route if rung.canary is None else alone(route, rung.canary)
-        if single is None:
-            return True
-        runs.setdefault(number, []).append(single)
-    return any(_overlapping([lifted(route) for route in run]) for run in runs.values() if len(run) > 1)
-
-
-def _overlapping(forms: Sequence[Route]) -> bool:
-    """Whether two of these routes overlap. Those with plain hosts are held against those of the same hosts only."""
-    by_host: dict[str, list[Route]] = {}
-    everywhere: list[Route] = []
-    for form in forms:
-        plain = form.hosts and not any("*" in host or isinstance(host, Template) for host in form.hosts)
-        if not plain:
-            everywhere.append(form)
-        for host in form.hosts if plain else ():
-            by_host.setdefault(host, []).append(form)
-    if len(everywhere) > _MANY:
-        return True
-    held = [(one, other) for among in by_host.values() for place, one in enumerate(among) for other in among[place + 1 :]]
-    held += [(one, other) for place, one in enumerate(everywhere) for other in everywhere[place + 1 :]]
-    held += [(one, other) for one in everywhere for among in by_host.values() for other in among]
-    return any(one is not other and overlap(one, other) for one, other in held)
-
-
-def tcp_numbers(document: Document) -> dict[int, int]:
-    """The same for the TCP routes, by index."""
-    order = tcp_precedence(document.tcp_routes)
-    given = [document.tcp_routes[index].priority for index in order]
-    plain = [None if number is None or isinstance(number, Template) else int(number) for number in given]
-    return dict(zip(order, _descending(plain), strict=True))
-
-
-def _given(document: Document, rung: Rung) -> int | None:
-    route = document.routes[rung.route]
-    number = route.priority if rung.canary is None else route.canaries[rung.canary].priority
-    return None if number is None or isinstance(number, Template) else int(number)
-
-
-def _descending(given: Sequence[int | None]) -> list[int]:
-    """Numbers from highest to lowest that hold every given one, if they can; none is 0, which Traefik takes for unset."""
-    if all(number is None for number in given):
-        return [10 * place for place in range(len(given), 0, -1)]
-    out: list[int] = []
-    for number in reversed(given):
-        least = (out[-1] + 1 or 1) if out else 1
-        if number is not None and (number == 0 or (out and number < least)):
-            return [10 * place for place in range(len(given), 0, -1)]
-        out.append(least if number is None else number)
-    return out[::-1]
 
 
 # Writing ---------------------------------------------------------------------------------------------------------------
