@@ -18,6 +18,8 @@ FILES = [path for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py"
 ALLOWED = frozenset(
     [
         "__future__",
+        "base64",
+        "binascii",
         "bisect",
         "collections",
         "contextlib",
@@ -35,6 +37,7 @@ ALLOWED = frozenset(
         "json",
         "math",
         "re",
+        "shlex",
         "tomllib",
         "types",
         "typing",

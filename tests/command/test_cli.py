@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pinfeather.cli import VERSION, main
+from pinfeather.translators import builtin
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = """\
@@ -462,7 +463,7 @@ def test_lint_of_what_is_no_routing(ask: Ask, here: Path) -> None:
 def test_formats(ask: Ask) -> None:
     code, text, errors = ask("formats")
     assert (code, errors) == (0, "")
-    assert [line.split()[0] for line in text.splitlines()] == ["pinfeather", "traefik-file"]
+    assert [line.split()[0] for line in text.splitlines()] == list(builtin.MODULES)
     code, text, errors = ask("formats", "traefik-file")
     assert (code, errors) == (0, "")
     assert text.startswith("# `traefik-file`\n")

@@ -217,7 +217,7 @@ class Ingress:
     def _order(self) -> None:
         """Voyager's routes in the order in which they are asked; as they stand where Voyager's sort would not change it."""
         seen: dict[tuple[int, str | None, str], Own] = {}
-        gone: set[int] = set()
+        gone: list[Own] = []
         for each in self.own:
             key = (each.place.port, each.place.host, acl_name(each.place.path))
             first = seen.setdefault(key, each)
@@ -226,13 +226,13 @@ class Ingress:
             if first.place.path == each.place.path:
                 said = f"this host, path and port stand in line {first.node.span.line} already: Voyager refuses the Ingress"
                 each.node.error(Code.NAME_CLASH, said, instead="take one out")
-                gone.add(id(each))
+                gone.append(each)
             else:
                 paths = f"{first.place.path!r} and {each.place.path!r}"
                 said = f"Voyager calls {paths} by one name (`/` and `-` are one to it): requests of both go to one"
                 each.node.error(Code.COLLISION, said, instead="take another path for one; neither is read")
-                gone |= {id(first), id(each)}
-        self.own = [each for each in self.own if id(each) not in gone]
+                gone += [first, each]
+        self.own = [each for each in self.own if not any(each is other for other in gone)]
         held = Sorted()
         for each in reversed(self.own):
             if not held.takes(each.place):
