@@ -69,7 +69,7 @@ def read(source: Source, translator: AnyTranslator, options: Options) -> Parsed:
     spanned = tuple(finding.at(span_at(parsed.spans, finding.path)) for finding in parsed.diagnostics)
     if parsed.document is None and not any(finding.severity is Severity.ERROR for finding in spanned):
         spanned = (*spanned, error(Code.BUG, f"the format {translator.name!r} read nothing and did not say why"))
-    return Parsed(parsed.document, spanned, parsed.spans)
+    return parsed._replace(diagnostics=spanned)
 
 
 def _raised(translator: AnyTranslator, doing: str, problem: Exception) -> Diagnostic:

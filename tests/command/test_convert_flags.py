@@ -227,3 +227,44 @@ def test_an_override_comes_after_what_it_overrides(ask: Ask, tmp_path: Path) -> 
     assert code == 0, told
     assert "over.example.com" in out
     assert "base.example.com" not in out
+
+
+STREAM = """\
+# Source: shop/deployment.yaml
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}   # as it is
+---
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: web, namespace: shop}
+spec:
+  routes:
+    - match: Host(`a.example.com`)
+      kind: Rule
+      services: [{name: web, port: 80}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+"""
+
+
+def test_what_is_about_something_else_passes_through_byte_for_byte(ask: Ask) -> None:
+    code, out, told = ask("convert", "s.yaml", "--to", "ingressroute", s__yaml=STREAM)
+    assert code == 0, told
+    assert "Deployment" not in out
+    assert "1 ConfigMap, 1 Deployment" in told
+    code, out, told = ask("convert", "s.yaml", "--to", "ingressroute", "--pass-through", s__yaml=STREAM)
+    assert code == 0, told
+    first, last = STREAM.partition("---\n")[0], STREAM[STREAM.rindex("---\n") :]
+    assert first in out
+    assert last in out
+    assert out.count("kind: IngressRoute") == 1
+
+
+def test_only_objects_pass_through(ask: Ask) -> None:
+    words = ("convert", "s.yaml", "--to", "traefik-file", "--pass-through", "--best-effort")
+    code, out, told = ask(*words, s__yaml=STREAM)
+    assert (code, out) == (2, "")
+    assert "--pass-through copies Kubernetes objects, and this target writes none" in told
