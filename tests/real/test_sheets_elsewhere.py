@@ -23,7 +23,7 @@ from pinfeather.model.document import Document
 from pinfeather.model.project import project
 from pinfeather.model.services import LoadBalancer, Split
 from pinfeather.proxy.cookies import Seal
-from pinfeather.testing import checks
+from pinfeather.testing import checks, sheets
 from pinfeather.testing.sheets import Row, Sheet
 from pinfeather.testing.traefik import Json
 from pinfeather.translators import builtin, traefik_file
@@ -257,7 +257,8 @@ def test_traefik_does_what_the_row_says(stage: Stage, asked: Asked) -> None:
     play, surface = stage.play(asked.surface, asked.sheet), stage.surfaces[asked.surface]
     placed = play.__dict__["placed"]
     assert isinstance(placed, Placed)
-    request, state = here(asked.row.request, asked.row, placed, play.document)
+    client = sheets.request_of(stage.servers.placed(asked.row.text))[0].client
+    request, state = here(replace(asked.row.request, client=client), asked.row, placed, play.document)
     stage.servers.down.clear()
     for name, line in state.servers.items():
         service = play.document.services[name]
