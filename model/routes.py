@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from pinfeather.model.canary import Canary, Order, SplitEntry, WeightZero, WhenDown
 from pinfeather.model.match import TCP_LEAVES, ClientIP, HostName, Match, PathMatch, ServerName, leaves

@@ -81,7 +81,12 @@ def _replaced(service: Service, given: Mapping[str, tuple[Server, ...]], used: s
         used.add(key)
         kept = {"weight": server.weight, "preserve_path": server.preserve_path}
         servers += [new.model_copy(update=kept) for new in given[key]]
-    return service.model_copy(update={"servers": tuple(servers)})
+    return service.model_copy(update={"servers": _each_once(servers)})
+
+
+def _each_once(servers: Sequence[N]) -> tuple[N, ...]:
+    """Several references that became one Service are that Service once."""
+    return tuple(server for index, server in enumerate(servers) if server not in servers[:index])
 
 
 def _tcp_replaced(service: TcpService, given: Mapping[str, tuple[TcpServer | None, ...]], used: set[str]) -> TcpService:
@@ -96,7 +101,7 @@ def _tcp_replaced(service: TcpService, given: Mapping[str, tuple[TcpServer | Non
             continue
         used.add(key)
         servers += [new.model_copy(update={"tls": server.tls}) for new in others]
-    return service.model_copy(update={"servers": tuple(servers)})
+    return service.model_copy(update={"servers": _each_once(servers)})
 
 
 def _server(text: str, key: str) -> Server:

@@ -268,3 +268,17 @@ def test_only_objects_pass_through(ask: Ask) -> None:
     code, out, told = ask(*words, s__yaml=STREAM)
     assert (code, out) == (2, "")
     assert "--pass-through copies Kubernetes objects, and this target writes none" in told
+
+
+def test_several_containers_become_one_service(ask: Ask) -> None:
+    compose = "services:\n"
+    for name in ("web", "web-replica"):
+        labels = ("traefik.http.routers.web.rule=Host(`a.example.com`)", "traefik.http.services.web.loadbalancer.server.port=80")
+        compose += f"  {name}:\n    labels:\n" + "".join(f"      - {label}\n" for label in labels)
+    code, out, told = ask("convert", "compose.yaml", "--to", "ingressroute", compose__yaml=compose)
+    assert (code, out) == (1, "")
+    assert "--servers may put one Service in the place of all" in told
+    words = ("--servers", "container:web:80=shop/web:80", "--servers", "container:web-replica:80=shop/web:80")
+    code, out, told = ask("convert", "compose.yaml", "--to", "ingressroute", *words, compose__yaml=compose)
+    assert code == 0, told
+    assert out.count("- name: web\n") == 1

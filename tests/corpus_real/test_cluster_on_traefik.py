@@ -19,13 +19,7 @@ PROVIDERS = {"ingressroute": ("kubernetescrd", "kubernetescrd"), "ingress": ("ku
 """The option and the name of the provider that reads a format."""
 TO_THE_LETTER: dict[str, dict[str, bool]] = {"ingress": {"spec_tls": False}}
 """Options with which a reader that would otherwise see what people mean sees what Traefik does."""
-OPEN = {"broken/one-name-twice.yaml": "of two objects of one name the earlier one is read, and the server keeps the later one"}
-"""Where the reader is not yet as it should be, and the error that it reports hides nothing."""
-OBJECTS = [
-    param(entry, *(pytest.mark.xfail(reason=OPEN[path], strict=False) for path in OPEN if path == entry.path))
-    for entry in INDEX
-    if entry.format in PROVIDERS
-]
+OBJECTS = [param(entry) for entry in INDEX if entry.format in PROVIDERS]
 Instances = dict[tuple[str | None, ...], Traefik]
 
 

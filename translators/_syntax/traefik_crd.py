@@ -103,10 +103,11 @@ class Catalogue:
                 _say_fragment(obj)
                 continue
             if key in things:
-                obj.node.forget()
+                things[key].obj.node.forget()
                 first = things[key].obj.node.span
                 said = f"{obj.where} stands in {first.file}, line {first.line}, already: the API server keeps the later one"
                 obj.node.report(error(Code.NAME_CLASH, said, span=obj.node.span, instead="give it another name, or take one out"))
+                things[key] = Named(obj, things[key].name)
                 continue
             names = taken.setdefault(SECTIONS.get(obj.kind, obj.kind), set())
             name = free_name(plain_name(obj.name), names)

@@ -169,7 +169,7 @@ def _server_kubernetes(plan: Plan, document: Document, path: Path) -> Answer:
     balancer = getattr(document, section)[name]
     ref = says.found(document, path)
     if len(balancer.servers) > 1:
-        return Nothing(f"a reference to a Service stands alone: {_LEFT}")
+        return Nothing(f"a reference to a Service stands alone (--servers may put one Service in the place of all): {_LEFT}")
     if section == "tcp_services" and ref.scheme is not None:  # type: ignore[attr-defined]
         return Nothing(f"TCP has no scheme: {_LEFT}")
     for text in (ref.service, ref.namespace or "x"):  # type: ignore[attr-defined]
