@@ -124,20 +124,18 @@ def variants(surface: Surface, kept: Document) -> Iterator[tuple[str, str]]:
 
 
 class Stage:
-    """The surfaces, each with the sheet that it serves now."""
+    """The surfaces, and the sheet that one of them serves now: two of them share the API server."""
 
     def __init__(self, servers: Servers, surfaces: Mapping[str, Surface]) -> None:
         self.servers = servers
         self.surfaces = surfaces
-        self._served: dict[str, tuple[Sheet, Play]] = {}
+        self._served: tuple[str, Sheet, Play] | None = None
 
     def play(self, surface: str, sheet: Sheet) -> Play:
-        served = self._served.get(surface)
-        if served is None or served[0] is not sheet:
+        if self._served is None or self._served[:2] != (surface, sheet):
             self.servers.down.clear()
-            served = sheet, serve(self.surfaces[surface], sheet, self.servers)
-            self._served[surface] = served
-        return served[1]
+            self._served = surface, sheet, serve(self.surfaces[surface], sheet, self.servers)
+        return self._served[2]
 
 
 @pytest.fixture(scope="module")
