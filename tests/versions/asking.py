@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from pinfeather.model.project import project
@@ -26,7 +27,7 @@ from tests.versions.asks import ASKS, WORDS, Call
 
 NEWEST: Version = "3.7"
 _FILE = re.compile(r"/(?P<file>[^/:\s]+\.yml): (?P<why>[^\n\"\\]+)")
-_CONTAINER = re.compile(r"field not found, node: (?P<node>[^\"\s]+)\" .*?container=k(?P<number>\d+)-")
+_CONTAINER = re.compile(r"(?:field not found, node: |cannot be a standalone element)[^\"]*\" .*?container=k(?P<number>\d+)-")
 _SECTIONS = ("routers", "services", "middlewares", "tcpRouters", "tcpServices", "tcpMiddlewares")
 _MISSED = (MISS, 405)
 """What Traefik answers where no router takes a request; 2.11 says 405 where one would take it by another method."""
@@ -102,9 +103,7 @@ def find(version: Version, start: StartTraefik, docker: DockerApi, labels: Mappi
     refused: dict[str, str] = {}
     together = {name: text for name, text in files.items() if name not in thought.refused}
     refused |= _load(running, together)
-    for name in files:
-        if name in thought.refused:
-            refused |= _load(running, {name: files[name]})
+    refused |= _one_by_one(running, {name: text for name, text in files.items() if name in thought.refused})
     loaded = [name for name in files if name not in refused]
     raw = running.rawdata()
     shown = {name: _shown(running, raw, name) for name in loaded}
@@ -144,8 +143,38 @@ def _log(running: Traefik) -> str:
 def _load(running: Traefik, files: Mapping[str, str]) -> dict[str, str]:
     """Puts files into the folder, and takes those out again that are refused; by name, why."""
     refused: dict[str, str] = {}
-    names = {_file(name): name for name in ASKS}
     new = {_file(name): text for name, text in files.items()}
+    while (told := _told(running, new)) is not None:
+        (running.dynamic / _file(told[0])).unlink()
+        refused[told[0]], new = told[1], {}
+    return refused
+
+
+def _one_by_one(running: Traefik, files: Mapping[str, str]) -> dict[str, str]:
+    """The same for files that are thought to be refused: each takes the place of the one before, so that nothing is loaded in between."""
+    refused: dict[str, str] = {}
+    last: Path | None = None
+    for name, text in files.items():
+        path = running.dynamic / _file(name)
+        if last is None:
+            told = _told(running, {path.name: text})
+        else:
+            hidden = running.dynamic / ".next.tmp"
+            hidden.write_text(text, "utf-8")
+            hidden.replace(last)
+            last.rename(path)
+            told = _told(running, {})
+        if told is not None:
+            refused[told[0]] = told[1]
+        last = path if told is not None else None
+    if last is not None:
+        last.unlink()
+    return refused
+
+
+def _told(running: Traefik, new: Mapping[str, str]) -> tuple[str, str] | None:
+    """Puts files into the folder; the first ask that is refused, and why; or None once all are in force."""
+    names = {_file(name): name for name in ASKS}
     while True:
         try:
             running.write(new)
@@ -153,13 +182,12 @@ def _load(running: Traefik, files: Mapping[str, str]) -> dict[str, str]:
             told = _FILE.search(str(problem).replace('\\"', "'"))
             if told is None or told["file"] not in names:
                 raise
-            held, new = running.dynamic / told["file"], {}
             # It is told once more of a file that is out already; and of one that went while it was looking.
-            if held.exists() and _GONE not in str(problem):
-                held.unlink()
-                refused[names[told["file"]]] = told["why"].strip()
+            if (running.dynamic / told["file"]).exists() and _GONE not in str(problem):
+                return names[told["file"]], told["why"].strip()
+            new = {}
         else:
-            return refused
+            return None
 
 
 def _file(name: str) -> str:

@@ -9,13 +9,15 @@ from pinfeather.translators._syntax.traefik_nouns import Kind
 
 _VALUES = {Kind.TEXT: "x", Kind.INTEGER: "1", Kind.BOOLEAN: "true", Kind.DURATION: "1s", Kind.TEXTS: "x"}
 At = tuple[str, ...]
+_ALONE_SINCE = {"contentType": (3, 0)}
+"""Keys that an older version knows, but not with nothing below them."""
 
 
 def _labels(shape: schema.Shape, at: At, since: schema.Version) -> Iterator[tuple[At, str, schema.Version]]:
     """Each key that can be said, with a value, and the version that the table says brought it."""
     if isinstance(shape, schema.Struct):
         if shape.may_be_true:
-            yield at, "true", since
+            yield at, "true", max(since, _ALONE_SINCE.get(at[-1], since))
         for key, below in shape.fields.items():
             if key:
                 yield from _labels(below, (*at, key), max(since, shape.since.get(key, since)))
