@@ -41,23 +41,23 @@ from pinfeather.model.diagnostics import Code, Diagnostic, info, span_at
 from pinfeather.model.document import Document
 from pinfeather.model.features import Feature, Support
 from pinfeather.model.services import LoadBalancer, Split
+from pinfeather.translators._docker.compose import ComposeFiles
+from pinfeather.translators._docker.config import configuration, reading_of
+from pinfeather.translators._docker.container import Instance
+from pinfeather.translators._docker.containers import RUN_LINE, Yard, kind_of, read_inspect, read_lines, read_run, readings_of
+from pinfeather.translators._docker.layout import layout
+from pinfeather.translators._docker.supports import label_table
+from pinfeather.translators._docker.writing import written
 from pinfeather.translators._syntax import yaml
-from pinfeather.translators._syntax.compose import ComposeFiles
-from pinfeather.translators._syntax.containers import RUN_LINE, Yard, kind_of, read_inspect, read_lines, read_run, readings_of
 from pinfeather.translators._syntax.decoding import decode
-from pinfeather.translators._syntax.docker_config import configuration, reading_of
-from pinfeather.translators._syntax.docker_container import Instance
-from pinfeather.translators._syntax.docker_layout import layout
-from pinfeather.translators._syntax.docker_supports import label_table
-from pinfeather.translators._syntax.docker_writing import written
 from pinfeather.translators._syntax.go_template import escape_actions
 from pinfeather.translators._syntax.taking import TRAEFIK_LABELS, Taking
-from pinfeather.translators._syntax.traefik_nouns import Reader
-from pinfeather.translators._syntax.traefik_options import TraefikOptions
-from pinfeather.translators._syntax.traefik_reading import Gathered, gather_file, gather_sections
-from pinfeather.translators._syntax.traefik_writing import cookie_value
 from pinfeather.translators._syntax.tree import LIMITS, Tree
 from pinfeather.translators._syntax.variables import MARKED, Variables, values_of
+from pinfeather.translators._traefik.nouns import Reader
+from pinfeather.translators._traefik.options import TraefikOptions
+from pinfeather.translators._traefik.reading import Gathered, gather_file, gather_sections
+from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.translators.contract import Artifact, Emitted, File, Identity, Parsed, Source, TextFile, Translator
 
 

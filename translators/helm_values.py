@@ -34,13 +34,13 @@ from pinfeather.model.document import Document
 from pinfeather.model.features import Feature, Support, places, walk
 from pinfeather.model.noun import Noun, Template
 from pinfeather.model.sticky import Cookie
+from pinfeather.translators._crd.catalogue import MANNER, SUBJECT, CrdOptions, free_name
+from pinfeather.translators._crd.reading import document_tree
+from pinfeather.translators._crd.writing import object_trees
+from pinfeather.translators._helm.reading import LIST, MAP, read_values
+from pinfeather.translators._helm.supports import values_supports
+from pinfeather.translators._helm.text import Holes
 from pinfeather.translators._syntax import kube, yaml
-from pinfeather.translators._syntax.helm_reading import LIST, MAP, read_values
-from pinfeather.translators._syntax.helm_supports import values_supports
-from pinfeather.translators._syntax.helm_text import Holes
-from pinfeather.translators._syntax.traefik_crd import MANNER, SUBJECT, CrdOptions, free_name
-from pinfeather.translators._syntax.traefik_crd_reading import document_tree
-from pinfeather.translators._syntax.traefik_crd_writing import object_trees
 from pinfeather.translators._syntax.tree import Tree
 from pinfeather.translators.contract import Emitted, File, Parsed, Source, TextFile, Translator
 

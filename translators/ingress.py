@@ -29,15 +29,15 @@ from pinfeather.model.build import build
 from pinfeather.model.diagnostics import span_at
 from pinfeather.model.document import Document
 from pinfeather.model.features import FULL, Becomes, Derived, Feature, Nothing, Support, When
-from pinfeather.translators._syntax import ingress_says as says
+from pinfeather.translators._crd.catalogue import GROUP, HELPERS, MANNER, Catalogue
+from pinfeather.translators._crd.middlewares import take_middleware_object
+from pinfeather.translators._ingress import says
+from pinfeather.translators._ingress.reading import IngressOptions, read_ingresses
+from pinfeather.translators._ingress.writing import artifacts, middleware_names
 from pinfeather.translators._syntax import kube
-from pinfeather.translators._syntax import traefik_supports as common
-from pinfeather.translators._syntax import traefik_versions as versions
-from pinfeather.translators._syntax.ingress_reading import IngressOptions, read_ingresses
-from pinfeather.translators._syntax.ingress_writing import artifacts, middleware_names
-from pinfeather.translators._syntax.traefik_crd import GROUP, HELPERS, MANNER, Catalogue
-from pinfeather.translators._syntax.traefik_crd_middlewares import take_middleware_object
 from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._traefik import supports as common
+from pinfeather.translators._traefik import versions
 from pinfeather.translators.contract import Emitted, File, Parsed, Source, Translator
 
 SUBJECT = frozenset(

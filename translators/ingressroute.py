@@ -34,12 +34,12 @@ from pinfeather.model.build import build
 from pinfeather.model.diagnostics import span_at
 from pinfeather.model.document import Document
 from pinfeather.model.features import Feature, Support
+from pinfeather.translators._crd.catalogue import MANNER, SUBJECT, CrdOptions
+from pinfeather.translators._crd.identity import crd_identity
+from pinfeather.translators._crd.reading import document_tree
+from pinfeather.translators._crd.supports import crd_supports
+from pinfeather.translators._crd.writing import object_trees
 from pinfeather.translators._syntax.kube import read_objects
-from pinfeather.translators._syntax.traefik_crd import MANNER, SUBJECT, CrdOptions
-from pinfeather.translators._syntax.traefik_crd_identity import crd_identity
-from pinfeather.translators._syntax.traefik_crd_reading import document_tree
-from pinfeather.translators._syntax.traefik_crd_supports import crd_supports
-from pinfeather.translators._syntax.traefik_crd_writing import object_trees
 from pinfeather.translators.contract import Emitted, File, Identity, KubernetesObject, Parsed, Source, TextFile, Translator
 
 

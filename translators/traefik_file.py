@@ -34,12 +34,12 @@ from pinfeather.model.features import Feature, Support, When
 from pinfeather.model.services import LoadBalancer
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.go_template import escape_actions
-from pinfeather.translators._syntax.traefik_options import TraefikOptions
-from pinfeather.translators._syntax.traefik_reading import read_files
-from pinfeather.translators._syntax.traefik_routing import Rules
-from pinfeather.translators._syntax.traefik_supports import own_reference
-from pinfeather.translators._syntax.traefik_table import file_table, url_of
-from pinfeather.translators._syntax.traefik_writing import cookie_value, file_tree
+from pinfeather.translators._traefik.options import TraefikOptions
+from pinfeather.translators._traefik.reading import read_files
+from pinfeather.translators._traefik.routing import Rules
+from pinfeather.translators._traefik.supports import own_reference
+from pinfeather.translators._traefik.table import file_table, url_of
+from pinfeather.translators._traefik.writing import cookie_value, file_tree
 from pinfeather.translators.contract import Emitted, File, Identity, Parsed, Source, TextFile, Translator
 
 PROVIDER = "file"

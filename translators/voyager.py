@@ -44,10 +44,10 @@ from pinfeather.model.build import build
 from pinfeather.model.diagnostics import Severity, span_at
 from pinfeather.model.document import Document
 from pinfeather.model.features import Feature, Support
-from pinfeather.translators._syntax.haproxy_plan import mapping
-from pinfeather.translators._syntax.haproxy_reading import read
-from pinfeather.translators._syntax.haproxy_supports import table
-from pinfeather.translators._syntax.haproxy_writing import write
+from pinfeather.translators._haproxy.plan import mapping
+from pinfeather.translators._haproxy.reading import read
+from pinfeather.translators._haproxy.supports import table
+from pinfeather.translators._haproxy.writing import write
 from pinfeather.translators.contract import Emitted, File, KubernetesObject, KubernetesPatch, Options, Parsed, Source, Translator
 
 

@@ -22,7 +22,7 @@ from pinfeather.model.sticky import Sticky
 from pinfeather.testing.traefik import Json
 from pinfeather.translators._syntax.rule import parse_http, parse_tcp
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
-from pinfeather.translators._syntax.traefik_middlewares import put_middleware
+from pinfeather.translators._traefik.middlewares import put_middleware
 from pinfeather.translators.contract import NOTHING
 
 Addresses = Callable[[Server | TcpServer], Iterable[str]]

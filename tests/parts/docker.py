@@ -130,7 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _found(self, path: str, query: Mapping[str, list[str]]) -> Json | bytes:
         # the mark has another name each time: who listed the containers before a change does not find it after
         containers = {**self.world.containers, f"{READY}container{self.world.number}": _mark(self.world.number)}
-        services = {**self.world.services, f"{READY}service{self.world.number}": SwarmService(_mark(self.world.number).labels, ("127.0.0.1",))}
+        services = {
+            **self.world.services,
+            f"{READY}service{self.world.number}": SwarmService(_mark(self.world.number).labels, ("127.0.0.1",)),
+        }
         pages: dict[str, Json | bytes] = {
             "/_ping": b"OK",
             "/version": VERSION,

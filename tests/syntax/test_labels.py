@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pinfeather.model.noun import Template
 from pinfeather.translators._syntax.labels import Label, last_of_each, lowered, pairs, says, shaped
 from pinfeather.translators._syntax.shell_words import ShellError, commands
-from pinfeather.translators._syntax.traefik_nouns import Kind
-from pinfeather.translators._syntax.traefik_schema import MIDDLEWARES, ROOT, Anything, Dropped, Listed, Named, Shape, Struct, later
 from pinfeather.translators._syntax.tree import Tree
 from pinfeather.translators._syntax.variables import Variables, escaped, is_template, values_of
+from pinfeather.translators._traefik.nouns import Kind
+from pinfeather.translators._traefik.schema import MIDDLEWARES, ROOT, Anything, Dropped, Listed, Named, Shape, Struct, later
 
 NEW = (3, 7)
 

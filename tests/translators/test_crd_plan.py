@@ -6,10 +6,10 @@ from pinfeather.model.build import build
 from pinfeather.model.document import Document
 from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
-from pinfeather.translators._syntax.traefik_crd import CrdOptions
-from pinfeather.translators._syntax.traefik_crd_plan import Plan
-from pinfeather.translators._syntax.traefik_crd_supports import crd_supports
-from pinfeather.translators._syntax.traefik_crd_writing import object_trees
+from pinfeather.translators._crd.catalogue import CrdOptions
+from pinfeather.translators._crd.plan import Plan
+from pinfeather.translators._crd.supports import crd_supports
+from pinfeather.translators._crd.writing import object_trees
 
 PLAIN, CROSS = CrdOptions(), CrdOptions(allow_cross_namespace=True)
 

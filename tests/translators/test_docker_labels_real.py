@@ -16,8 +16,8 @@ from pinfeather.model.document import Document
 from pinfeather.model.project import project
 from pinfeather.testing.traefik import Traefik
 from pinfeather.translators._syntax import yaml
-from pinfeather.translators._syntax.traefik_nouns import Kind
-from pinfeather.translators._syntax.traefik_schema import EXTRA, ROOT, Anything, Dropped, Listed, Named, Shape, Struct
+from pinfeather.translators._traefik.nouns import Kind
+from pinfeather.translators._traefik.schema import EXTRA, ROOT, Anything, Dropped, Listed, Named, Shape, Struct
 from pinfeather.translators.contract import File, Source
 from pinfeather.translators.docker_labels import TRANSLATOR, DockerLabels
 from tests.parts.docker import Container, DockerApi

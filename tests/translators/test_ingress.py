@@ -16,8 +16,8 @@ from pinfeather.model.document import Document
 from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
 from pinfeather.testing import laws
+from pinfeather.translators._ingress.reading import IngressOptions
 from pinfeather.translators._syntax import yaml
-from pinfeather.translators._syntax.ingress_reading import IngressOptions
 from pinfeather.translators.contract import AnyTranslator, File, KubernetesPatch, Parsed, Source
 from pinfeather.translators.ingress import TRANSLATOR
 

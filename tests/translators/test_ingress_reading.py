@@ -11,7 +11,7 @@ from pinfeather.model.document import Document
 from pinfeather.model.project import project
 from pinfeather.model.rename import derive
 from pinfeather.model.services import LoadBalancer
-from pinfeather.translators._syntax.ingress_reading import IngressOptions
+from pinfeather.translators._ingress.reading import IngressOptions
 from pinfeather.translators._syntax.repair import lines_of
 from pinfeather.translators.contract import File, Parsed, Source
 from pinfeather.translators.ingress import TRANSLATOR, recognise

@@ -16,11 +16,11 @@ from pinfeather.model.normal import lift, lifted
 from pinfeather.model.project import project
 from pinfeather.model.services import LoadBalancer
 from pinfeather.testing.traefik import Json, Traefik
-from pinfeather.translators._syntax.ingress_reading import IngressOptions
+from pinfeather.translators._ingress.reading import IngressOptions
 from pinfeather.translators._syntax.rule import parse_http
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2
-from pinfeather.translators._syntax.traefik_nouns import COOKIE, put
-from pinfeather.translators._syntax.traefik_numbers import numbers
+from pinfeather.translators._traefik.nouns import COOKIE, put
+from pinfeather.translators._traefik.numbers import numbers
 from pinfeather.translators.contract import Emitted, File, KubernetesPatch, Parsed, Source
 from pinfeather.translators.ingress import TRANSLATOR
 from tests.parts.fixtures import StartTraefik

@@ -19,7 +19,7 @@ from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
 from pinfeather.testing.strategies import documents
 from pinfeather.translators._syntax import yaml
-from pinfeather.translators._syntax.traefik_options import Version
+from pinfeather.translators._traefik.options import Version
 from pinfeather.translators.contract import File, Parsed, Source, TextFile
 from pinfeather.translators.traefik_file import TRANSLATOR, TraefikFile, file_tree
 

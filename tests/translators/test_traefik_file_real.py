@@ -15,8 +15,8 @@ from pinfeather.model.project import project
 from pinfeather.testing.strategies import documents
 from pinfeather.testing.traefik import Json, Traefik, TraefikError
 from pinfeather.translators._syntax import yaml
-from pinfeather.translators._syntax.traefik_routing import Rules
 from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._traefik.routing import Rules
 from pinfeather.translators.contract import File, Source, TextFile
 from pinfeather.translators.traefik_file import TRANSLATOR, TraefikFile, file_tree
 from tests.parts.fixtures import TRAEFIKS

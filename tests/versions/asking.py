@@ -17,10 +17,10 @@ from pinfeather.testing.traefik import MISS, Json, Traefik, TraefikError
 from pinfeather.translators import traefik_file
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.rule import Unsayable
-from pinfeather.translators._syntax.traefik_options import Version
-from pinfeather.translators._syntax.traefik_routing import Rules
-from pinfeather.translators._syntax.traefik_writing import file_tree
 from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._traefik.options import Version
+from pinfeather.translators._traefik.routing import Rules
+from pinfeather.translators._traefik.writing import file_tree
 from tests.parts.docker import Container, DockerApi
 from tests.parts.fixtures import StartTraefik
 from tests.versions.asks import ASKS, WORDS, Call

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pinfeather.translators._syntax.traefik_options import Version
+from pinfeather.translators._traefik.options import Version
 from tests.versions.asking import NEWEST, Found, asked, differs
 from tests.versions.keys import KEYS, label_of
 

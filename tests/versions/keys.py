@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pinfeather.translators._syntax import traefik_schema as schema
-from pinfeather.translators._syntax.traefik_nouns import Kind
+from pinfeather.translators._traefik import schema
+from pinfeather.translators._traefik.nouns import Kind
 
 _VALUES = {Kind.TEXT: "x", Kind.INTEGER: "1", Kind.BOOLEAN: "true", Kind.DURATION: "1s", Kind.TEXTS: "x"}
 At = tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pinfeather.translators._syntax.traefik_options import Version
+from pinfeather.translators._traefik.options import Version
 from tests.versions.asking import NEWEST, asked
 from tests.versions.found import Column
 from tests.versions.keys import KEYS

@@ -13,7 +13,7 @@ import pytest
 
 from pinfeather._convert import write
 from pinfeather.translators import traefik_file
-from pinfeather.translators._syntax.traefik_options import Version
+from pinfeather.translators._traefik.options import Version
 from tests.parts.docker import DockerApi
 from tests.parts.fixtures import TRAEFIKS, StartTraefik
 from tests.versions import found, page

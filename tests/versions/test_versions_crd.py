@@ -19,7 +19,7 @@ from pinfeather.model.services import LoadBalancer
 from pinfeather.model.sticky import Cookie
 from pinfeather.testing.traefik import Json
 from pinfeather.translators import ingressroute
-from pinfeather.translators._syntax.traefik_options import Version
+from pinfeather.translators._traefik.options import Version
 from tests.parts.fixtures import TRAEFIKS, StartTraefik
 from tests.parts.kubernetes import KubernetesApi
 

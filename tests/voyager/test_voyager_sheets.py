@@ -21,7 +21,7 @@ from pinfeather.model.services import LoadBalancer, TcpLoadBalancer
 from pinfeather.testing import checks, sheets
 from pinfeather.testing.sheets import Row
 from pinfeather.translators import voyager
-from pinfeather.translators._syntax.haproxy_plan import namespace_of
+from pinfeather.translators._haproxy.plan import namespace_of
 from tests.parts.servers import Servers
 from tests.voyager.stage import Stage, StartHAProxy, compare
 

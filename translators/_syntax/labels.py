@@ -15,9 +15,9 @@ from typing import NamedTuple
 from pinfeather.model.diagnostics import nearest
 from pinfeather.model.noun import Template
 from pinfeather.translators._syntax import paerser
-from pinfeather.translators._syntax.traefik_nouns import Kind
-from pinfeather.translators._syntax.traefik_schema import Anything, Dropped, Listed, Named, Shape, Struct, Version
 from pinfeather.translators._syntax.tree import NOWHERE, Mark, Tree
+from pinfeather.translators._traefik.nouns import Kind
+from pinfeather.translators._traefik.schema import Anything, Dropped, Listed, Named, Shape, Struct, Version
 
 VARIABLE = "\ufdd0", "\ufdd1"
 """What stands around the number of a variable that nobody has replaced yet: see `variables.py`. No text has these characters."""

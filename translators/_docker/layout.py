@@ -1,0 +1,154 @@
+"""Which part of a document goes into labels, on which containers, and which into the file beside them.
+
+A service all of whose servers are containers stands on the labels of those containers. A router stands on every container
+that its requests can reach, also through a split in the file; one that reaches none stands in the file. A middleware stands
+where the routers that pass it stand, if they all stand in labels and labels can hold it, else in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from pinfeather.model.document import Document, canary_name
+from pinfeather.model.middlewares import Middleware
+from pinfeather.model.noun import Template, external
+from pinfeather.model.routes import Route, TcpRoute
+from pinfeather.model.services import LoadBalancer, Split, TcpLoadBalancer, TcpSplit
+from pinfeather.translators._syntax.labels import says
+from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.variables import Variables
+from pinfeather.translators._traefik.middlewares import put_middleware
+from pinfeather.translators._traefik.schema import MIDDLEWARES, TCP_MIDDLEWARES
+
+On = dict[str, tuple[str, ...]]
+"""Names to containers."""
+Version = tuple[int, int]
+
+
+class Side(NamedTuple):
+    """Of HTTP or of TCP: what stands in labels, and on which containers. Canaries are routers."""
+
+    services: On
+    routers: On
+    middlewares: On
+
+
+class Layout(NamedTuple):
+    http: Side
+    tcp: Side
+
+    def side(self, name: str) -> Side:
+        return self.tcp if name == "tcp" else self.http
+
+
+def layout(document: Document, version: Version) -> Layout:
+    """Where each thing of a document goes."""
+    services = {name: held for name, service in document.services.items() if (held := containers_of(service))}
+    children = {name: tuple(e.to for e in service.split) for name, service in document.services.items() if isinstance(service, Split)}
+    routers: On = {}
+    passed: dict[str, tuple[str, ...]] = {}
+    for route in document.routes:
+        for name, targets in _routers(route):
+            passed[name] = route.middlewares
+            on = _reached(targets, services, children)
+            if on and _listable(route):
+                routers[name] = on
+    users: Users = [(names, routers.get(name)) for name, names in passed.items()]
+    users += [(service.middlewares, services.get(name)) for name, service in document.services.items()]
+    http = Side(services, routers, _middlewares(document.middlewares, users, version, tcp=False))
+    return Layout(http, _tcp(document, version))
+
+
+def _tcp(document: Document, version: Version) -> Side:
+    services = {name: held for name, service in document.tcp_services.items() if (held := containers_of(service))}
+    children = {name: tuple(e.to for e in each.split) for name, each in document.tcp_services.items() if isinstance(each, TcpSplit)}
+    routers: On = {}
+    for route in document.tcp_routes:
+        on = _reached(route.targets, services, children)
+        if on and _listable(route):
+            routers[route.name] = on
+    users: Users = [(route.middlewares, routers.get(route.name)) for route in document.tcp_routes]
+    return Side(services, routers, _middlewares(document.tcp_middlewares, users, version, tcp=True))
+
+
+def containers_of(service: object) -> tuple[str, ...]:
+    """The containers of a service that has nothing but named containers for servers; else none."""
+    if not isinstance(service, LoadBalancer | TcpLoadBalancer):
+        return ()
+    names = [server.container.name for server in service.servers if server.container is not None and server.container.name]
+    return tuple(names) if len(names) == len(service.servers) and len(set(names)) == len(names) else ()
+
+
+def _routers(route: Route) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for number, canary in enumerate(route.canaries):
+        yield canary_name(route, number), (canary.to,)
+    yield route.name, ((route.to,) if route.to is not None else tuple(entry.to for entry in route.split))
+
+
+def _reached(targets: Iterable[str], services: On, children: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    waiting = list(targets)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in seen:
+            seen.add(name)
+            found.update(dict.fromkeys(services.get(name, ())))
+            waiting += children.get(name, ())
+    return tuple(found)
+
+
+def _listable(route: Route | TcpRoute) -> bool:
+    """Whether every list of a router stays what it is with commas between its texts."""
+    texts = [*route.entry_points, *(reference for reference in route.middlewares if external(reference))]
+    texts += [name for domain in (route.tls.domains if route.tls is not None else ()) for name in domain.sans]
+    return all("," not in text and text == text.strip() and bool(text) for text in map(filled, texts))
+
+
+Users = list[tuple[tuple[str, ...], "tuple[str, ...] | None"]]
+
+
+def _middlewares(middlewares: Mapping[str, Middleware], users: Users, version: Version, *, tcp: bool) -> On:
+    """Names to containers. `users`: who passes which, and on which containers it stands (None: in the file)."""
+    chains = {name: each.chain.middlewares for name, each in middlewares.items() if each.chain is not None}
+    filed = {name for name, each in middlewares.items() if not sayable(each, version, tcp=tcp)}
+    for names, on in users:
+        if not on:
+            filed |= set(names)
+    waiting = [name for name in filed if name in chains]
+    while waiting:
+        for inner in chains[waiting.pop()]:
+            if inner not in filed:
+                filed.add(inner)
+                waiting += [inner] if inner in chains else []
+    found: dict[str, dict[str, None]] = {}
+
+    def stand(names: Iterable[str], on: tuple[str, ...]) -> None:
+        for name in names:
+            if name in middlewares and name not in filed:
+                found.setdefault(name, {}).update(dict.fromkeys(on))
+                stand(chains.get(name, ()), on)
+
+    for names, on in users:
+        if on:
+            stand(names, on)
+    return {name: tuple(found[name]) for name in middlewares if name in found}
+
+
+def sayable(middleware: Middleware, version: Version, *, tcp: bool) -> bool:
+    """Whether labels can hold a middleware: lists without commas in their texts, keys without dots."""
+    return says(_marked(put_middleware(middleware, tcp=tcp)), TCP_MIDDLEWARES if tcp else MIDDLEWARES, version)
+
+
+def filled(text: str) -> str:
+    """A text as it is while labels are read: each variable as one mark."""
+    return Variables({}).filled(text)[0] if isinstance(text, Template) else text
+
+
+def _marked(tree: Tree) -> Tree:
+    if isinstance(tree, dict):
+        return {key: _marked(child) for key, child in tree.items()}
+    if isinstance(tree, list):
+        return [_marked(child) for child in tree]
+    return filled(tree) if isinstance(tree, str) else tree

@@ -1,0 +1,198 @@
+"""A document as labels of containers and, for what labels cannot say, as a file for the file provider beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+from pinfeather.model.document import Document
+from pinfeather.model.noun import Noun, Template
+from pinfeather.model.services import LoadBalancer, Server, TcpLoadBalancer, TcpServer
+from pinfeather.translators._docker.config import NONE_ROUTER, NONE_RULE
+from pinfeather.translators._docker.layout import Side, layout
+from pinfeather.translators._syntax.labels import lowered, pairs
+from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.variables import Variables
+from pinfeather.translators._traefik.routing import Rules
+from pinfeather.translators._traefik.schema import ROOT
+from pinfeather.translators._traefik.writing import file_tree, present
+
+Branch = dict[str, Tree]
+FILE = "file"
+
+
+class Written(NamedTuple):
+    """Key and text of each label, by container, `$` written `$$`; and the tree of the file beside them."""
+
+    labels: Mapping[str, tuple[tuple[str, str], ...]]
+    beside: Branch
+
+
+def written(document: Document, version: tuple[int, int], provider: str) -> Written:
+    """The whole document in two parts, each naming what stands in the other one (`x@docker`, `x@file`)."""
+    variables = Variables({})
+    marked = _with_marks(document, variables)
+    assert isinstance(marked, Document)
+    placed = layout(marked, version)
+    tree = file_tree(marked, Rules(version, templates=True))
+    containers: dict[str, Branch] = {}
+    beside: Branch = {}
+    for name in ("http", "tcp"):
+        part = tree.get(name, {})
+        assert isinstance(part, dict)
+        left = _Split(part, placed.side(name), provider, containers, name).beside(marked)
+        beside |= present({name: left})
+    if "tls" in tree:
+        beside["tls"] = tree["tls"]
+    labels: dict[str, tuple[tuple[str, str], ...]] = {}
+    for container, said in sorted(containers.items()):
+        http = said.get("http")
+        if isinstance(http, dict) and "services" in http and "routers" not in http:
+            http["routers"] = {NONE_ROUTER: {"rule": NONE_RULE, "service": "noop@internal"}}
+        ordered: Branch = {side: _in_order(said[side]) for side in ("http", "tcp") if side in said}
+        texts = pairs(lowered(ordered, ROOT), "traefik")
+        labels[container] = (("traefik.enable", "true"), *((_escaped(key, variables), _escaped(text, variables)) for key, text in texts))
+    return Written(labels, beside)
+
+
+def _in_order(side: Tree) -> Tree:
+    """As it will be after it was read: routers by priority, everything else by name."""
+    assert isinstance(side, dict)
+    made: Branch = {}
+    for section in ("routers", "services", "middlewares"):
+        if isinstance(held := side.get(section), dict):
+            made[section] = held if section == "routers" else dict(sorted(held.items()))
+    return made
+
+
+def _escaped(text: str, variables: Variables) -> str:
+    restored = variables.restored(text)
+    return restored if isinstance(restored, Template) else text.replace("$", "$$")
+
+
+class _Split:
+    """One side, HTTP or TCP, taken apart."""
+
+    def __init__(self, tree: Mapping[str, Tree], placed: Side, provider: str, containers: dict[str, Branch], side: str) -> None:
+        self.tree = tree
+        self.placed = placed
+        self.provider = provider
+        self.containers = containers
+        self.side = side
+
+    def beside(self, document: Document) -> Branch:
+        """Puts into labels what goes there, and returns the rest."""
+        left: Branch = {}
+        for section, held, change in (
+            ("routers", self.placed.routers, self._router),
+            ("services", self.placed.services, self._service),
+            ("middlewares", self.placed.middlewares, self._middleware),
+        ):
+            things = self.tree.get(section, {})
+            assert isinstance(things, dict)
+            rest: Branch = {}
+            for name, tree in things.items():
+                assert isinstance(tree, dict)
+                made = change(tree, in_labels=name in held)
+                if name not in held:
+                    rest[name] = made
+                    continue
+                for container in held[name]:
+                    own = self._on(document, name, made, container) if section == "services" else made
+                    side = self.containers.setdefault(container, {}).setdefault(self.side, {})
+                    assert isinstance(side, dict)
+                    group = side.setdefault(section, {})
+                    assert isinstance(group, dict)
+                    group[name] = own
+            left |= present({section: rest})
+        transports = self.tree.get("serversTransports", {})
+        assert isinstance(transports, dict)
+        return left | present({"serversTransports": transports})
+
+    def _refer(self, name: Tree, held: Mapping[str, object], *, in_labels: bool) -> Tree:
+        """A reference as it is written where it stands."""
+        if not isinstance(name, str) or "@" in name or isinstance(name, Template) or (name in held) is in_labels:
+            return name
+        return f"{name}@{self.provider if name in held else FILE}"
+
+    def _references(self, names: Tree, held: Mapping[str, object], *, in_labels: bool) -> list[Tree]:
+        assert isinstance(names, list)
+        return [self._refer(name, held, in_labels=in_labels) for name in names]
+
+    def _router(self, tree: Branch, *, in_labels: bool) -> Branch:
+        made = {**tree, "service": self._refer(tree["service"], self.placed.services, in_labels=in_labels)}
+        if "middlewares" in tree:
+            made["middlewares"] = self._references(tree["middlewares"], self.placed.middlewares, in_labels=in_labels)
+        tls = tree.get("tls")
+        if isinstance(tls, dict) and tls.get("options") not in (None, "default"):
+            made["tls"] = {**tls, "options": self._refer(tls["options"], {}, in_labels=in_labels)}
+        return made
+
+    def _service(self, tree: Branch, *, in_labels: bool) -> Branch:
+        made = dict(tree)
+        if "middlewares" in tree:
+            made["middlewares"] = self._references(tree["middlewares"], self.placed.middlewares, in_labels=in_labels)
+        balancer, split = tree.get("loadBalancer"), tree.get("weighted")
+        if isinstance(balancer, dict) and "serversTransport" in balancer:
+            made["loadBalancer"] = {**balancer, "serversTransport": self._refer(balancer["serversTransport"], {}, in_labels=in_labels)}
+        if isinstance(split, dict) and isinstance(entries := split.get("services"), list):
+            named = [
+                {**entry, "name": self._refer(entry["name"], self.placed.services, in_labels=in_labels)}
+                for entry in entries
+                if isinstance(entry, dict)
+            ]
+            made["weighted"] = {**split, "services": list(named)}
+        return made
+
+    def _middleware(self, tree: Branch, *, in_labels: bool) -> Branch:
+        chain, errors = tree.get("chain"), tree.get("errors")
+        if isinstance(chain, dict) and "middlewares" in chain:
+            return {"chain": {**chain, "middlewares": self._references(chain["middlewares"], self.placed.middlewares, in_labels=in_labels)}}
+        if isinstance(errors, dict) and isinstance(errors.get("service"), str):
+            named = self.tree.get("services", {})
+            assert isinstance(named, dict)
+            if errors["service"] in named:
+                return {"errors": {**errors, "service": self._refer(errors["service"], self.placed.services, in_labels=in_labels)}}
+        return tree
+
+    def _on(self, document: Document, name: str, tree: Branch, container: str) -> Branch:
+        """The service as one of its containers says it: with the one server that this container is."""
+        service = (document.tcp_services if self.side == "tcp" else document.services)[name]
+        assert isinstance(service, LoadBalancer | TcpLoadBalancer)
+        held: tuple[Server | TcpServer, ...] = service.servers
+        balancer = tree["loadBalancer"]
+        assert isinstance(balancer, dict)
+        servers = balancer["servers"]
+        assert isinstance(servers, list)
+        references = [each.container for each in held]
+        number = next(at for at, each in enumerate(references) if each is not None and each.name == container)
+        ref, server = references[number], servers[number]
+        assert ref is not None
+        assert isinstance(server, dict)
+        where: Branch = {"port": None if ref.port is None else str(ref.port), "scheme": ref.scheme}
+        one = {**{key: value for key, value in where.items() if value is not None}, **server}
+        rest = {key: value for key, value in balancer.items() if key != "servers"}
+        made = {**present({"server": one}), **rest}
+        if not made:  # something has to name the service
+            made = {"proxyProtocol": False} if self.side == "tcp" else {"sticky": False}
+        return {**tree, "loadBalancer": made}
+
+
+N = TypeVar("N")
+
+
+def _with_marks(value: N, variables: Variables) -> N:
+    """The same with each variable in a template as a mark, so that a `$` beside it can be told from it."""
+    if isinstance(value, Template):
+        return Template(variables.filled(value)[0])  # type: ignore[return-value]
+    if isinstance(value, Noun):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: new for name, old in fields.items() if (new := _with_marks(old, variables)) is not old}
+        return value.model_copy(update=changed) if changed else value
+    if isinstance(value, tuple):
+        made = tuple(_with_marks(item, variables) for item in value)
+        return made if any(new is not old for new, old in zip(made, value, strict=True)) else value  # type: ignore[return-value]
+    if isinstance(value, dict):
+        new = {key: _with_marks(item, variables) for key, item in value.items()}
+        return new if any(new[key] is not value[key] for key in value) else value  # type: ignore[return-value]
+    return value

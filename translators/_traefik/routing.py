@@ -1,0 +1,388 @@
+"""Routers in Traefik's spelling: their rules and priorities, what is lifted into a canary, and the numbers that are written.
+
+A router without a priority has the length of its rule's text (Traefik 3.7, pkg/muxer/http/mux.go). Numbers are therefore
+read always and written always.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, warning
+from pinfeather.model.document import Document
+from pinfeather.model.match import Host, HostRegex, Match, PathIs, PathMatch, ServerNameIs, both, conjuncts, either, leaves
+from pinfeather.model.normal import alone, conditions, lift, lifted, precedence, tcp_lifted
+from pinfeather.model.noun import Template
+from pinfeather.model.overlap import overlap
+from pinfeather.model.routes import Observability, Route, TcpRoute, Tls
+from pinfeather.translators._syntax.rule import RuleError, parse_http, parse_tcp, print_http, print_tcp, rule_length, tcp_rule_length
+from pinfeather.translators._syntax.rule_doubts import Syntax, misread, refused, with_edit
+from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
+from pinfeather.translators._syntax.rule_v2_print import print_http_v2, print_tcp_v2
+from pinfeather.translators._syntax.taking import Taking
+from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._traefik.nouns import DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, Reader, Spans, put, take
+from pinfeather.translators._traefik.numbers import numbers, tcp_numbers
+
+_HIGHEST = 2**63 - 1 - 1000
+"""What Traefik keeps for itself begins above (pkg/server/router/router.go)."""
+_NOWHERE = "nowhere@elsewhere"
+EVERYTHING = PathIs.model_construct(path=PathMatch.model_construct(prefix="/"))
+"""Holds for every request: Traefik wants a rule that says something."""
+
+
+def _keys(side: str) -> tuple[Key, ...]:
+    return (
+        Key("entry_points", "entryPoints", TEXTS),
+        Key("middlewares", "middlewares", TEXTS, section=f"{side}.middlewares"),
+    )
+
+
+class Router(NamedTuple):
+    """One router as it was read. `tree` has the fields of a route that a canary shares with it; spans count from the router."""
+
+    name: str
+    match: Match
+    to: str
+    priority: int
+    assumed: bool
+    tree: dict[str, Tree]
+    node: Taking
+    spans: Spans
+    origin: str = ""
+    """Where it stands, if only what stands in the same place may be its canary."""
+
+
+def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router | None:
+    """One router, or None where none can be made of it; the reason was reported."""
+    side = "tcp" if tcp else "http"
+    spans: Spans = {(): node.span, ("name",): node.key_span}
+    own = reader._replace(spans=spans)
+    tree = take(node, _keys(side), (), own)
+    if (tls := _take_tls(node, own, tcp=tcp)) is not None:
+        tree["tls"] = tls
+    if not tcp and (held := node.map("observability")) is not None:
+        own.mark(("observability",), node, "observability")
+        tree["observability"] = take(held, OBSERVABILITY, ("observability",), own)
+    sound = True
+    if not tcp and node.value and any(key.lower() == "parentrefs" for key in _names(node)):
+        node.known("parentRefs", why="the model has no routers below routers, and this one is left out")
+        sound = False
+    service = node.text("service")
+    if not service and sound:
+        node.error(Code.VALUE, f"the router {name!r} has no service: Traefik disables it", instead="add `service: NAME`")
+    priority = node.integer("priority", -(2**63), _HIGHEST)
+    match, length = take_rule(name, node, reader, spans, tcp=tcp)
+    if match is None or not service or not sound:
+        return None
+    own.mark(("to",), node, "service")
+    if priority:
+        own.mark(("priority",), node, "priority")
+    return Router(name, match, reader.local(service, f"{side}.services"), priority or length, not priority, tree, node, spans)
+
+
+def _names(node: Taking) -> tuple[str, ...]:
+    return tuple(node.value) if isinstance(node.value, dict) else ()
+
+
+def _take_tls(node: Taking, reader: Reader, *, tcp: bool) -> Tree:
+    tls = node.map("tls", may_be_true=True)
+    if tls is None:
+        return None
+    reader.mark(("tls",), node, "tls")
+    tree = take(tls, TLS if tcp else TLS[1:], ("tls",), reader)
+    if tree.get("passthrough") is True:
+        tree["terminate"] = False
+    domains: list[Tree] = []
+    for item in tls.list("domains"):
+        here: Path = ("tls", "domains", len(domains))
+        reader.spans[here] = item.span
+        domains.append(take(item, DOMAIN, here, reader))
+    if domains:
+        tree["domains"] = domains
+    return tree
+
+
+def take_rule(
+    name: str, node: Taking, reader: Reader, spans: Spans, *, tcp: bool, keys: tuple[str, str] = ("rule", "ruleSyntax")
+) -> tuple[Match | None, int]:
+    """The match of the rule, and the rule's own priority. `keys`: what the rule and its syntax are called."""
+    key, syntax_key = keys
+    rule = node.text(key)
+    syntax = node.text(syntax_key) if reader.version >= (3, 0) else None
+    if not rule:
+        node.error(Code.RULE, f"the router {name!r} has no rule: Traefik disables it", instead=f"add `{key}: Host(`…`)`")
+        return None, 0
+    spans[("match",)] = node.span_of(key)
+    if syntax not in (None, "", "v2", "v3", "default"):
+        said = f"{syntax_key} {syntax!r} is not known: Traefik takes it for v3 without a word"
+        node.report(warning(Code.ASSUMED, said, instead="write v2 or v3", span=node.span_of(syntax_key)))
+    old = syntax == "v2" or reader.version < (3, 0)
+    expressions = reader.expressions if isinstance(rule, Template) else None  # braces in a plain rule are braces
+    try:
+        if old:
+            match, notes = (parse_tcp_v2 if tcp else parse_http_v2)(rule, expressions)
+        else:
+            match, notes = (parse_tcp if tcp else parse_http)(rule, expressions), ()
+    except RuleError as fault:
+        if not old and (doubt := refused(name, rule, Syntax(tcp, expressions))) is not None:
+            _doubt(doubt, node, rule, spans[("match",)], reader, tcp=tcp)
+            return None, 0
+        said = f"the rule of {name!r} cannot be read: {fault.message}"
+        node.report(error(Code.RULE, said, instead=fault.instead, span=_inside(node.span_of(key), rule, fault.offset, reader)))
+        return None, 0
+    for note in notes:
+        node.report(warning(Code.ASSUMED, note, span=node.span_of(key)))
+    if not old and (doubt := misread(name, rule, match, Syntax(tcp, expressions))) is not None:
+        _doubt(doubt, node, rule, spans[("match",)], reader, tcp=tcp)
+    return match, (tcp_rule_length if tcp else rule_length)(rule)
+
+
+def _doubt(doubt: Diagnostic, node: Taking, rule: str, span: Span, reader: Reader, *, tcp: bool) -> None:
+    """Reports it at the rule. Compose writes `$$` for `$`."""
+    doubled = reader.provider == "docker" and reader.expressions is not None
+    node.report(with_edit(doubt, rule, reader.text_of(span.file), span, Syntax(tcp, reader.expressions), doubled=doubled))
+
+
+def _inside(span: Span, rule: str, offset: int, reader: Reader) -> Span:
+    """Where a character of the rule stands: exactly, if the rule is written in one line and without escapes."""
+    lines = re.split(r"\r\n|\r|\n", reader.text_of(span.file))
+    if span.line != span.end_line or not 0 < span.line <= len(lines):
+        return span
+    begin = lines[span.line - 1].find(rule, span.column - 1, span.end_column - 1)
+    if begin < 0:
+        return span
+    return span._replace(column=begin + offset + 1)
+
+
+# Routes ----------------------------------------------------------------------------------------------------------------
+
+
+def routes_of(routers: Sequence[Router], section: str, spans: Spans, *, lift: bool) -> list[Tree]:
+    """The trees of the routes at `section`; with `lift`, what is another router with one more condition is its canary."""
+    found: list[Tree] = []
+    for base, canaries in lift_canaries(routers) if lift else [(router, []) for router in routers]:
+        at: Path = (section, len(found))
+        tree = {
+            "name": base.name,
+            **_conditions(base.match, tcp=section == "tcp_routes"),
+            "to": base.to,
+            "priority": base.priority,
+            **base.tree,
+        }
+        spans.update({(*at, *path): span for path, span in base.spans.items()})
+        spans.update({(*at, key): base.spans[("match",)] for key in ("hosts", "path", "sni")})
+        below: list[Tree] = []
+        for router, when in canaries:
+            here = (*at, "canaries", len(below))
+            below.append({"name": router.name, "when": _plain(when), "to": router.to, "priority": router.priority})
+            names = {(): (), ("name",): ("name",), ("match",): ("when",), ("to",): ("to",), ("priority",): ("priority",)}
+            spans.update({(*here, *new): router.spans[old] for old, new in names.items() if old in router.spans})
+        if below:
+            tree["canaries"] = below
+        found.append(tree)
+    return found
+
+
+def _conditions(match: Match, *, tcp: bool) -> dict[str, Tree]:
+    """A match as the fields of a route: its hosts and path, or its server names, and what is left."""
+    if tcp:
+        route = tcp_lifted(TcpRoute.model_construct(name="r", match=match, to=_NOWHERE))
+        parts: dict[str, Tree] = {"sni": list(route.sni)}
+        rest = route.match
+    else:
+        form = lift(match)
+        parts = {"hosts": list(form.hosts), "path": None if form.path is None else form.path.model_dump(exclude_none=True)}
+        rest = form.match
+    parts["match"] = None if rest is None else _plain(rest)
+    return {key: value for key, value in parts.items() if value}
+
+
+def _plain(match: Match) -> Tree:
+    tree: Tree = match.model_dump(mode="json", exclude_none=True)
+    return tree
+
+
+def lift_canaries(routers: Sequence[Router]) -> list[tuple[Router, list[tuple[Router, Match]]]]:
+    """Routers that are another one with further conditions, a higher priority and all else alike, as its canaries.
+
+    Hosts and paths are never the further condition: another path is another route, not another version of one. Lifted
+    only where the canary, taken out again, is the very router that was read, so that no decision changes.
+    """
+    groups: dict[tuple[str, frozenset[Match]], list[Router]] = {}
+    for router in routers:
+        places = frozenset(part for part in conjuncts(router.match) if _is_place(part))
+        groups.setdefault((f"{router.origin} {json.dumps(router.tree, sort_keys=True)}", places), []).append(router)
+    under: dict[str, tuple[str, Match]] = {}
+    for group in groups.values():
+        roots: list[tuple[Router, frozenset[Match]]] = []
+        for router in sorted(group, key=lambda each: each.priority):
+            own = frozenset(conjuncts(router.match))
+            bases = [base for base, parts in reversed(roots) if parts < own and base.priority < router.priority]
+            lifts = ((base.name, when) for base in bases if (when := _when(router, base)) is not None)
+            if (found := next(lifts, None)) is not None:
+                under[router.name] = found
+            else:
+                roots.append((router, own))
+    made: dict[str, tuple[Router, list[tuple[Router, Match]]]] = {r.name: (r, []) for r in routers if r.name not in under}
+    for router in sorted(routers, key=lambda each: -each.priority):
+        if router.name in under:
+            base, when = under[router.name]
+            made[base][1].append((router, when))
+    return list(made.values())
+
+
+def is_canary_of(match: Match, base: Match) -> bool:
+    """Whether a rule is another one with a further condition, so that `lift_canaries` lifts it if it comes first and is alike else."""
+    parts, own = frozenset(conjuncts(base)), frozenset(conjuncts(match))
+    places = (frozenset(part for part in each if _is_place(part)) for each in (parts, own))
+    return parts < own and len(set(places)) == 1 and _further(match, base) is not None
+
+
+def _is_place(part: Match) -> bool:
+    return any(isinstance(leaf, Host | HostRegex | PathIs) for leaf in leaves(part))
+
+
+def _when(router: Router, base: Router) -> Match | None:
+    """The further condition of a router, if it can be the canary of the base without any change."""
+    return _further(router.match, base.match)
+
+
+def _further(match: Match, base: Match) -> Match | None:
+    rest = list(conjuncts(match))
+    for part in conjuncts(base):
+        if part not in rest:
+            return None
+        rest.remove(part)
+    when = both(tuple(rest))
+    if when is None or any(_is_place(part) for part in rest):
+        return None
+    again = lift(both((*conjuncts(base), when)) or when)
+    return when if again == lift(match) else None
+
+
+def _bare(router: Router) -> Route:
+    points = router.tree.get("entry_points")
+    names = tuple(str(point) for point in points) if isinstance(points, list) else ()
+    return Route.model_construct(name=router.name, match=router.match, to=_NOWHERE, entry_points=names)
+
+
+def say_assumed(routers: Sequence[Router]) -> None:
+    """Reports each router that comes before another one by the length of a rule's text alone.
+
+    Where the more specific router comes first anyway, or where no request can hold for both, nothing is said.
+    """
+    if len(routers) < 2 or not any(router.assumed for router in routers):
+        return
+    routes = tuple(_bare(router).model_copy(update={"name": f"r{index}"}) for index, router in enumerate(routers))
+    places = []
+    for order in (routes, routes[::-1]):  # two routes of one rank come in the order of the document
+        ranked = [order[rung.route].name for rung in precedence(Document.model_construct(routes=order))]
+        places.append({name: place for place, name in enumerate(ranked)})
+    forms = [lifted(route) for route in routes]
+    groups: dict[str, list[int]] = {}
+    for index, form in enumerate(forms):
+        for host in form.hosts if form.hosts and not any("*" in name for name in form.hosts) else ("",):
+            groups.setdefault(host, []).append(index)
+    everywhere = groups.pop("", [])
+    said: set[int] = set()
+    for members in (*groups.values(), []):
+        among = sorted({*members, *everywhere}, key=lambda index: -routers[index].priority)
+        for place, first in enumerate(among):
+            one = routers[first]
+            for second in among[place + 1 :] if first not in said else ():
+                other = routers[second]
+                if one.priority == other.priority or not (one.assumed or other.assumed):
+                    continue
+                specific = all(ranks[forms[first].name] < ranks[forms[second].name] for ranks in places)
+                if specific or ("tls" in one.tree) != ("tls" in other.tree) or not overlap(forms[first], forms[second]):
+                    continue
+                said.add(first)
+                _by_length(one, other)
+                break
+
+
+def _by_length(one: Router, other: Router) -> None:
+    numbers = f"{one.priority} before {other.priority}"
+    text = f"{one.name!r} comes before {other.name!r} by the length of a rule's text alone ({numbers})"
+    span = (one if one.assumed else other).spans[("match",)]
+    one.node.report(warning(Code.ASSUMED, text, instead="give both a `priority`: these numbers are written from now on", span=span))
+
+
+# Writing ---------------------------------------------------------------------------------------------------------------
+
+
+class Rules(NamedTuple):
+    """How rules are written: for which version, and whether templates are printed to the letter."""
+
+    version: tuple[int, int] = (3, 7)
+    templates: bool = False
+
+    def http(self, match: Match) -> str:
+        """The rule of an HTTP match. Raises Unsayable."""
+        return (print_http if self.version >= (3, 0) else print_http_v2)(match, templates=self.templates)
+
+    def tcp(self, match: Match) -> str:
+        """The rule of a TCP match. Raises Unsayable."""
+        return (print_tcp if self.version >= (3, 0) else print_tcp_v2)(match, templates=self.templates)
+
+
+V3 = Rules()
+
+
+def put_routers(document: Document, splits: Mapping[str, str], rules: Rules = V3) -> dict[str, Tree]:
+    """Every route and canary as a router, in their order. `splits`: the service that holds the split of a route, by name."""
+    found: dict[str, Tree] = {}
+    for rung, number in numbers(document).items():
+        route = document.routes[rung.route]
+        if rung.canary is not None:
+            single = alone(route, rung.canary)
+            assert single is not None, "a canary that binds is not given to a format that cannot say it"
+            route = single
+        rule = rules.http(both(conditions(lifted(route))) or EVERYTHING)
+        router: dict[str, Tree] = {**_put_shell(route), "rule": rule, "priority": number, "service": route.to or splits[route.name]}
+        if route.tls is not None:
+            router["tls"] = _put_tls(route.tls)
+        if route.observability is not None:
+            router["observability"] = put_observability(route.observability)
+        found[route.name] = router
+    return found
+
+
+def put_tcp_routers(document: Document, splits: Mapping[str, str], rules: Rules = V3) -> dict[str, Tree]:
+    """The same for TCP."""
+    found: dict[str, Tree] = {}
+    for index, number in tcp_numbers(document).items():
+        route = document.tcp_routes[index]
+        router: dict[str, Tree] = {
+            **_put_shell(route),
+            "rule": tcp_rule(route, rules),
+            "priority": number,
+            "service": route.to or splits[route.name],
+        }
+        if route.tls is not None:
+            router["tls"] = _put_tls(route.tls)
+        found[route.name] = router
+    return found
+
+
+def tcp_rule(route: TcpRoute, rules: Rules = V3) -> str:
+    form = tcp_lifted(route)
+    names = (either(tuple(ServerNameIs.model_construct(sni=name) for name in form.sni)),) if form.sni else ()
+    return rules.tcp(both((*names, *conjuncts(form.match))) or ServerNameIs.model_construct(sni="*"))
+
+
+def _put_shell(route: Route | TcpRoute) -> dict[str, Tree]:
+    return put(route, _keys("http"))
+
+
+def put_observability(observability: Observability) -> dict[str, Tree]:
+    return put(observability, OBSERVABILITY)
+
+
+def _put_tls(tls: Tls) -> dict[str, Tree]:
+    domains: list[Tree] = [put(domain, DOMAIN) for domain in tls.domains]
+    return {**put(tls, TLS), **({"domains": domains} if domains else {})}
