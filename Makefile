@@ -33,7 +33,7 @@ up preview down: setup
 	@$(RUN) -m tools.stack $@ --stack $(STACK)
 
 test: setup-test
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check:
 	@$(PYTHON) tools/setup.py --dev --with ''

@@ -37,7 +37,7 @@ def translator(name: str) -> tuple[AnyTranslator | None, tuple[Diagnostic, ...]]
         return found.translators[name], found.diagnostics
     known = (*builtin.MODULES, *found.translators)
     guess = nearest(name, known)
-    hint = f"did you mean {guess!r}?" if guess else f"the formats: {', '.join(known)}"
+    hint = f"{f'did you mean {guess!r}? ' if guess else ''}the formats: {', '.join(known)}"
     return None, (*found.diagnostics, error(Code.FORMAT, f"there is no format {name!r}", instead=hint))
 
 

@@ -76,7 +76,8 @@ def document() -> Document:
             "pinfeather": "v1",
             "routes": routes,
             "services": {
-                name: {"servers": [{"kubernetes": {"service": name, "port": 80}}], **service} for name, service in SERVICES.items()
+                **{name: {"servers": [{"kubernetes": {"service": name, "port": 80}}], **service} for name, service in SERVICES.items()},
+                "urls": {"servers": [{"url": "http://10.0.1.20:8080"}]},
             },
             "middlewares": {"m": {"add_prefix": {"prefix": "/a"}}},
         }
