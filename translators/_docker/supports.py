@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from pinfeather.model.diagnostics import Path
@@ -28,7 +28,7 @@ def label_table(version: Version, provider: str, *, swarm: bool) -> dict[Feature
         **file_table(version, templates=True),
         Feature.SERVER_CONTAINER: When(_container_says(swarm=swarm), "a service's servers are all containers, each named once"),
         Feature.SERVER_KUBERNETES: Becomes(
-            to_container,
+            to_container(),
             "the Service becomes a container of its name: whichever are there when Traefik looks",
             "give the servers by another word (--servers NAMESPACE/NAME:PORT=container:NAME:PORT): the service is left out",
         ),
@@ -85,27 +85,41 @@ def _container_says(*, swarm: bool) -> Check:
     return check
 
 
-def to_container(document: Document, path: Path) -> Server | TcpServer | None:
-    """The container that a Kubernetes Service becomes: of its name, with the namespace behind it where two have that name."""
-    server = found(document, path[:-1])
-    assert isinstance(server, Server | TcpServer)
-    ref = server.kubernetes
-    if ref is None or not isinstance(ref.port, int) or isinstance(ref.service, Template) or isinstance(ref.namespace, Template):
-        return None
-    spaces = {each.namespace for each in _references(document) if each.service == ref.service}
-    name = ref.service if len(spaces) == 1 else f"{ref.service}-{ref.namespace or 'default'}"
-    if not is_service_name(name):
-        return None
-    if isinstance(server, TcpServer):
-        return TcpServer(container=ContainerRef(name=name, port=ref.port), tls=server.tls)
-    container = ContainerRef(name=name, port=ref.port, scheme=ref.scheme)
-    return Server(container=container, weight=server.weight, preserve_path=server.preserve_path)
+def to_container() -> Callable[[Document, Path], Server | TcpServer | None]:
+    """The container that a Kubernetes Service becomes: of its name, with the namespace behind it where two have that name.
+
+    Which names stand in several namespaces is looked up once for a document.
+    """
+    last: list[tuple[Document, Mapping[str, set[str | None]]]] = []
+
+    def rule(document: Document, path: Path) -> Server | TcpServer | None:
+        if not last or last[0][0] is not document:
+            last[:] = [(document, _namespaces(document))]
+        server = found(document, path[:-1])
+        assert isinstance(server, Server | TcpServer)
+        ref = server.kubernetes
+        if ref is None or not isinstance(ref.port, int) or isinstance(ref.service, Template) or isinstance(ref.namespace, Template):
+            return None
+        alone = len(last[0][1][ref.service]) == 1
+        name = ref.service if alone else f"{ref.service}-{ref.namespace or 'default'}"
+        if not is_service_name(name):
+            return None
+        if isinstance(server, TcpServer):
+            return TcpServer(container=ContainerRef(name=name, port=ref.port), tls=server.tls)
+        container = ContainerRef(name=name, port=ref.port, scheme=ref.scheme)
+        return Server(container=container, weight=server.weight, preserve_path=server.preserve_path)
+
+    return rule
 
 
-def _references(document: Document) -> list:  # type: ignore[type-arg]
+def _namespaces(document: Document) -> dict[str, set[str | None]]:
+    spaces: dict[str, set[str | None]] = {}
     services = (*document.services.values(), *document.tcp_services.values())
-    balancers = [each for each in services if isinstance(each, LoadBalancer | TcpLoadBalancer)]
-    return [server.kubernetes for each in balancers for server in each.servers if server.kubernetes is not None]
+    for balancer in (each for each in services if isinstance(each, LoadBalancer | TcpLoadBalancer)):
+        for server in balancer.servers:
+            if server.kubernetes is not None:
+                spaces.setdefault(server.kubernetes.service, set()).add(server.kubernetes.namespace)
+    return spaces
 
 
 def _health_check_says(version: Version, where: Where) -> Check:
@@ -178,13 +192,17 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 def _name(where: Where, kind: str) -> Callable[[Document, Path], str]:
     """A name as the key of a label can hold it; what stands in the file keeps its name."""
 
+    twins: list[tuple[Mapping[str, object], Mapping[str, list[str]]]] = []
+
     def rule(document: Document, path: Path) -> str:
         side = where(document).tcp if str(path[0]).startswith("tcp_") else where(document).http
         held = {"routes": side.routers, "services": side.services, "middlewares": side.middlewares}[kind]
         name = _named(document, path)
         if name not in held:
             return name
-        return _safe(name, held)
+        if not twins or twins[0][0] is not held:
+            twins[:] = [(held, _by_lower_case(held))]
+        return _safe(name, twins[0][1][name.lower()])
 
     return rule
 
@@ -196,9 +214,15 @@ def _named(document: Document, path: Path) -> str:
     return document.tcp_routes[int(path[1])].name if path[0] == "tcp_routes" else str(path[1])
 
 
-def _safe(name: str, others: Mapping[str, object]) -> str:
+def _by_lower_case(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.lower(), []).append(name)
+    return found
+
+
+def _safe(name: str, twins: Sequence[str]) -> str:
     low = name.lower()
-    twins = [each for each in others if each.lower() == low]
     if _NAME.fullmatch(name) and name != "pinfeather-none" and (len(twins) == 1 or name == min(twins)):
         return name
     kept = re.sub(r"[^a-z0-9]+", "-", low).strip("-")[:180].strip("-")

@@ -8,7 +8,7 @@ is of the wrong kind, and every label of that container is dropped: `shaped` ret
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -298,13 +298,17 @@ def joined(texts: list[str]) -> str:
 
 
 def lowered(tree: Tree, shape: Shape) -> Tree:
-    """The tree with every key of Traefik's own in lower case, as people write labels; names stay."""
+    """The tree with every key of Traefik's own in lower case, as people write labels; names stay.
+
+    Names of texts (headers) and keys that nobody knows stand in their order, as they do after they were read.
+    """
     if isinstance(tree, dict):
         if isinstance(shape, Named):
-            return {name: lowered(child, shape.shape) for name, child in tree.items()}
-        fields: Mapping[str, Shape] = shape.fields if isinstance(shape, Struct) else {}
+            items = tree.items() if isinstance(shape.shape, Struct) else sorted(tree.items())
+            return {name: lowered(child, shape.shape) for name, child in items}
         if not isinstance(shape, Struct):
-            return tree
+            return {key: lowered(child, shape) for key, child in sorted(tree.items())}
+        fields = shape.fields
         return {key.lower(): lowered(child, fields[key]) if key in fields else child for key, child in tree.items()}
     if isinstance(tree, list) and isinstance(shape, Listed):
         return [lowered(item, shape.shape) for item in tree]

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from pinfeather.model.document import Document
+from pinfeather.model.match import PathMatch
 from pinfeather.model.normal import Rung, alone, lifted, precedence, tcp_precedence
 from pinfeather.model.noun import Template
 from pinfeather.model.overlap import overlap
 from pinfeather.model.routes import Route
 
+_ROOT = PathMatch.model_construct(prefix="/")
 _MANY = 200
 """Routes without a plain host that are still held against all others."""
 
@@ -20,9 +22,16 @@ def numbers(document: Document) -> dict[Rung, int]:
     order = precedence(document)
     given = [_given(document, rung) for rung in order]
     numbers = [number for number in given if number]
-    if len(numbers) == len(order) and all(one >= other for one, other in pairwise(numbers)) and not _tied(document, order, numbers):
+    kept = len(numbers) == len(order) and all(one >= other for one, other in pairwise(numbers))
+    if kept and (len(set(numbers)) == len(numbers) or (_steady(document, order) and not _tied(document, order, numbers))):
         return dict(zip(order, numbers, strict=True))
     return dict(zip(order, _descending(given), strict=True))
+
+
+def _steady(document: Document, order: Sequence[Rung]) -> bool:
+    """Whether the order is the same where a route without a path says `/`, as on a surface that has no rule without a path."""
+    routes = tuple(route if lifted(route).path is not None else route.model_copy(update={"path": _ROOT}) for route in document.routes)
+    return precedence(document.model_copy(update={"routes": routes})) == tuple(order)
 
 
 def _tied(document: Document, order: Sequence[Rung], numbers: Sequence[int]) -> bool:

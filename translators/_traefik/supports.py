@@ -20,7 +20,7 @@ from pinfeather.model.normal import Rung
 from pinfeather.model.noun import Noun, Template
 from pinfeather.model.overlap import TlsGap, tls_gaps
 from pinfeather.model.routes import Route, TcpRoute, Tls
-from pinfeather.model.services import LoadBalancer, PassiveHealthCheck, Split
+from pinfeather.model.services import PassiveHealthCheck, Split
 from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax.rule import Unsayable, flat
 from pinfeather.translators._syntax.tree import Tree
@@ -138,12 +138,17 @@ def redraws(document: Document, path: Path) -> Answer:
     holder = found(document, path[:-1])
     assert isinstance(holder, Route | Split)
     for entry in holder.split:
-        child = document.services.get(entry.to)
-        checked = isinstance(child, Split) and child.when_down == "redraw"
-        checked |= isinstance(child, LoadBalancer) and child.health_check is not None
-        if not checked:
+        if not _is_checked(document, entry.to):
             return Nothing(f"Traefik wants a health check in {entry.to!r} for it: clients of a dead variant meet 503")
     return FULL
+
+
+def _is_checked(document: Document, name: str) -> bool:
+    """Whether the health of a service is known: its own servers are probed, or, all the way down, those of its children."""
+    service = document.services.get(name)
+    if isinstance(service, Split):
+        return service.when_down == "redraw" and all(_is_checked(document, entry.to) for entry in service.split)
+    return service is not None and service.health_check is not None
 
 
 def passive_says(document: Document, path: Path) -> Answer:
