@@ -188,7 +188,9 @@ def emit(document: Document, options: DockerLabels) -> Emitted:
 
 
 def _service(labels: tuple[tuple[str, str], ...], options: DockerLabels) -> Tree:
-    held: Tree = [f"{key}={text}" for key, text in labels] if options.shape == "list" else {key: str(text) for key, text in labels}
+    held: Tree = [f"{key}={text}" for key, text in labels]
+    if options.shape == "map":  # compose fills in values, and no keys
+        held = {key.replace("$$", "$"): str(text) for key, text in labels}
     return {"deploy": {"labels": held}} if options.swarm else {"labels": held}
 
 

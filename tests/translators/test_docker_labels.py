@@ -115,8 +115,19 @@ def test_every_option_reads_back_and_is_written_the_same_again(made: Document, o
     kept = kept_of(made, options)
     emitted = TRANSLATOR.emit(kept, options)
     again = sound(TRANSLATOR.parse(emitted.source(), options))
-    assert normal(again) == normal(kept)
+    assert normal(again) == normal(kept), laws._difference(normal(kept), normal(again))
     assert TRANSLATOR.emit(again, options) == emitted
+
+
+@pytest.mark.parametrize("options", [DockerLabels(shape="list"), DockerLabels(shape="map")], ids=["list", "map"])
+def test_a_dollar_in_a_key_is_doubled_only_where_compose_looks_for_variables(options: DockerLabels) -> None:
+    service = {"servers": [{"container": {"name": "web", "port": 80}}], "health_check": {"path": "/", "headers": {"$1": "$2"}}}
+    made, faults = build({"pinfeather": "v1", "routes": [{"name": "web", "to": "web"}], "services": {"web": service}})
+    assert made is not None, faults
+    kept = kept_of(made, options)
+    (text,) = (file.text for file in TRANSLATOR.emit(kept, options).files())
+    assert ("headers.$$1=$$2" if options.shape == "list" else 'headers.$1": "$$2"') in text.replace("'", '"')
+    assert normal(sound(TRANSLATOR.parse(TRANSLATOR.emit(kept, options).source(), options))) == normal(kept)
 
 
 @pytest.mark.parametrize("text", HOSTILE)

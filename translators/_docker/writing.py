@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from pinfeather.model.document import Document
+from pinfeather.model.middlewares import Middleware
 from pinfeather.model.noun import Noun, Template
 from pinfeather.model.services import LoadBalancer, Server, TcpLoadBalancer, TcpServer
 from pinfeather.translators._docker.config import NONE_ROUTER, NONE_RULE
@@ -31,7 +32,7 @@ class Written(NamedTuple):
 def written(document: Document, version: tuple[int, int], provider: str) -> Written:
     """The whole document in two parts, each naming what stands in the other one (`x@docker`, `x@file`)."""
     variables = Variables({})
-    marked = _with_marks(document, variables)
+    marked = _with_marks(_with_ordered_trees(document), variables)
     assert isinstance(marked, Document)
     placed = layout(marked, version)
     tree = file_tree(marked, Rules(version, templates=True))
@@ -53,6 +54,27 @@ def written(document: Document, version: tuple[int, int], provider: str) -> Writ
         texts = pairs(lowered(ordered, ROOT), "traefik")
         labels[container] = (("traefik.enable", "true"), *((_escaped(key, variables), _escaped(text, variables)) for key, text in texts))
     return Written(labels, beside)
+
+
+def _with_ordered_trees(document: Document) -> Document:
+    """What is carried to the letter with its keys in order: Traefik sorts labels, so no other order comes back."""
+
+    def ordered(middleware: Middleware) -> Middleware:
+        other = middleware.other
+        if other is None:
+            return middleware
+        return middleware.model_copy(update={"other": other.model_copy(update={"config": _by_key(other.config)})})
+
+    sections = ("middlewares", "tcp_middlewares")
+    return document.model_copy(
+        update={section: {name: ordered(each) for name, each in getattr(document, section).items()} for section in sections}
+    )
+
+
+def _by_key(tree: Tree) -> Tree:
+    if isinstance(tree, dict):
+        return {key: _by_key(child) for key, child in sorted(tree.items(), key=lambda each: (each[0].lower(), each[0]))}
+    return [_by_key(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def _in_order(side: Tree) -> Tree:
