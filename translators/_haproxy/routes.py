@@ -182,6 +182,11 @@ def _ruled(ingress: Ingress, name: str, parts: Sequence[Ruled], shared: Object) 
         unset = draw is not None and backend.startswith("pinfeather:") and backend not in ingress.backends.variants
         if ingress.backends.named[backend] is None or unset:
             return None
+    if draw is not None and draw.cookie is not None and draw.cookie not in (given := _set_by(first, ingress)):
+        others = ", ".join(map(repr, sorted(given))) or "none"
+        said = f"the rules of {name!r} ask for the cookie {draw.cookie!r}, and its backends set {others}"
+        node.report(error(Code.UNSUPPORTED, f"{said}: it is not read", span=parts[0].span, instead="let both name the same cookie"))
+        return None
     points = [ingress.entry_point(part.port) for part in sorted(parts, key=lambda part: part.block.place or 0)]
     match = match_of(first.asked) or _EVERYTHING
     tls = _ruled_tls(ingress, first, parts[0].port)
@@ -190,6 +195,12 @@ def _ruled(ingress: Ingress, name: str, parts: Sequence[Ruled], shared: Object) 
     router = _router(node, name, match, to, [] if unplaced else points, tls, shared)
     spans: Spans = dict.fromkeys(router.spans, parts[0].span)
     return router._replace(spans=spans), None if draw is None else _resolved(draw, ingress)
+
+
+def _set_by(block: Block, ingress: Ingress) -> set[str]:
+    """The variant cookies that the backends of a route set."""
+    variants = ingress.backends.variants
+    return {str(variants[backend]["name"]) for backend in _backends_of(block) if backend in variants}
 
 
 def _resolved(draw: Draw, ingress: Ingress) -> Draw:

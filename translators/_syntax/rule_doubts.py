@@ -19,7 +19,7 @@ from pinfeather.translators._syntax.rule import RuleError, Unsayable, parse_http
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
 
 _V2_TEMPLATE = re.compile(r"\{[A-Za-z_][\w-]*(?::[^}]|\})")
-_VARIABLE = re.compile(r"\$\{[A-Za-z_][^}]*\}|\$[A-Z_][A-Z0-9_]+\b|\{\{.*?\}\}")
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][^}]*\}|\$[A-Z_][A-Z0-9_]+\b|\{\{(?:(?!\{\{).)*?\}\}")
 """What Compose, `envsubst` and Helm would have replaced."""
 
 
