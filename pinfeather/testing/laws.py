@@ -31,7 +31,7 @@ from pinfeather.model.features import NAMES, Derived
 from pinfeather.model.normal import normal
 from pinfeather.model.noun import Tree
 from pinfeather.model.project import Projection, project, with_other_servers
-from pinfeather.model.services import LoadBalancer
+from pinfeather.model.services import LoadBalancer, Service
 from pinfeather.testing.probes import draws, probes
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators.contract import AnyTranslator, Emitted, File, Options, Source
@@ -238,9 +238,27 @@ def _difference(one: Document, other: Document) -> str:
 
 def _tables(one: Document, other: Document) -> tuple[Table, Table] | None:
     try:
-        return Table.of(one), Table.of(other)
+        return Table.of(one), Table.of(_in_order_of(one, other))
     except UndecidedError:
         return None  # templates: nobody knows yet what they decide
+
+
+def _in_order_of(one: Document, other: Document) -> Document:
+    """The other document with the servers of each service in the order of the first: it decides nothing (`normal` sorts them), and a
+    state speaks of servers by their place."""
+
+    def ordered(name: str, service: Service) -> Service:
+        first = one.services.get(name)
+        if not isinstance(service, LoadBalancer) or not isinstance(first, LoadBalancer):
+            return service
+        rest = list(service.servers)
+        for server in first.servers:
+            if server not in rest:
+                return service
+            rest.remove(server)
+        return service if rest else service.model_copy(update={"servers": first.servers})
+
+    return other.model_copy(update={"services": {name: ordered(name, service) for name, service in other.services.items()}})
 
 
 def _same_decisions(one: Document, other: Document, claim: str, *, by_name: bool = True) -> None:
