@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Severity, Span, dotted, error, info, nearest
 from pinfeather.model.noun import Template
 from pinfeather.translators._syntax import paerser
-from pinfeather.translators._syntax.tree import Mark, Reading, Tree, elements, entries, kind
+from pinfeather.translators._syntax.tree import Mark, Reading, Spot, Tree, elements, entries, kind
 
 
 class Manner(NamedTuple):
@@ -81,6 +81,14 @@ class Taking:
     def key_span(self) -> Span:
         """Of an entry of a mapping its key; else the value."""
         return self._book.reading.span(self._key_mark)
+
+    def spot_of(self, key: str, *below: str | int) -> Spot:
+        """The same as `span_of`, to be written down: it costs less, and becomes a span when asked for."""
+        return self.span_of(key, *below)
+
+    @property
+    def spot(self) -> Spot:
+        return self._book.reading.spot(self._mark)
 
     def span_of(self, key: str, *below: str | int) -> Span:
         """Where the value of a key stands, or what is below it, taken or not; of an absent key, where this mapping stands."""

@@ -6,9 +6,10 @@ a YAML alias shares the value of its anchor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from pinfeather.model.diagnostics import Diagnostic, Path, Severity, Span
@@ -21,6 +22,55 @@ inside: of a list each element, of a mapping each key and each value in turn, in
 because one is made for every scalar of a file."""
 
 NOWHERE: Mark = (0, 0, 0, 0, ())
+
+
+class Origin(NamedTuple):
+    """What turns the marks of a document into spans."""
+
+    file: str
+    first_line: int
+
+
+Spot: TypeAlias = Span | tuple[Origin, Mark]
+"""A place that becomes a span when somebody asks (`span_of_spot`): most never are asked for."""
+
+
+def span_of_spot(spot: Spot) -> Span:
+    if isinstance(spot, Span):
+        return spot
+    (file, first), (line, column, end_line, end_column, _) = spot
+    return Span(file, line + first, column + 1, end_line + first, end_column + 1)
+
+
+class Spans(MutableMapping[Path, Span]):
+    """Where things stand, by path. Takes spots, gives spans; `spots` is what it holds, for copying under another path."""
+
+    __slots__ = ("spots",)
+
+    def __init__(self, spots: Mapping[Path, Spot] = MappingProxyType({})) -> None:
+        self.spots: dict[Path, Spot] = dict(spots.spots if isinstance(spots, Spans) else spots)
+
+    def __getitem__(self, path: Path) -> Span:
+        return span_of_spot(self.spots[path])
+
+    def __setitem__(self, path: Path, spot: Spot) -> None:
+        self.spots[path] = spot
+
+    def __delitem__(self, path: Path) -> None:
+        del self.spots[path]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.spots)
+
+    def __len__(self) -> int:
+        return len(self.spots)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.spots
+
+    def put_below(self, at: Path, inner: Spans) -> None:
+        """Adds all of `inner`, as paths from `at` on."""
+        self.spots.update({at + path: spot for path, spot in inner.spots.items()})
 
 
 class Limits(NamedTuple):
@@ -57,10 +107,18 @@ class Reading:
     def broken(self) -> bool:
         return any(d.severity is Severity.ERROR for d in self.diagnostics)
 
+    @cached_property
+    def origin(self) -> Origin:
+        return Origin(self.file, self.first_line)
+
     def span(self, mark: Mark) -> Span:
         line, column, end_line, end_column, _ = mark
         first = self.first_line
         return Span(self.file, line + first, column + 1, end_line + first, end_column + 1)
+
+    def spot(self, mark: Mark) -> Spot:
+        """The same for later. What has marks inside becomes a span now, so that these need not be kept."""
+        return self.span(mark) if mark[4] else (self.origin, mark)
 
     @cached_property
     def spans(self) -> Mapping[Path, Span]:
