@@ -32,7 +32,7 @@ from pinfeather.model.match import (
     ValueMatch,
 )
 from pinfeather.model.noun import Template
-from pinfeather.translators._syntax import rule
+from pinfeather.translators._syntax import rule, rule_grammar
 from pinfeather.translators._syntax.go_template import escape_actions, first_action, has_action, unescape_actions
 from pinfeather.translators._syntax.rule import RuleError, Unsayable, flat, parse_http, parse_tcp, print_http, print_tcp
 from pinfeather.translators._syntax.rule_cookie import cookie_regex_fits, read_pattern, write_regex, write_value
@@ -543,3 +543,24 @@ def test_first_action() -> None:
     assert first_action("a {{`{{`}} {{ env `X` }}") == 11
     assert first_action("a {{`{{`}} b") is None
     assert first_action("{{{`{{`}}") == 0
+
+
+_TOKENS = ("Host", "x1", "(", ")", "`a.io`", "``", "`a\r`", '"b"', "`", " && ", "&&", " || ", "!", ", ", ",", " ", "\n", "// c", "²", "_")
+
+
+@given(st.lists(st.sampled_from((*_TOKENS, "Host(`a`)", "Header(`a`, `b`)", "A(`a`,`b`)", "A(`a`, `b`, `c`)")), max_size=8).map("".join))
+@settings(max_examples=500)
+def test_a_plain_rule_is_read_as_token_by_token(text: str) -> None:
+    def tried(read: Callable[[str], object]) -> object:
+        try:
+            return read(text)
+        except RuleError as refusal:
+            return refusal.message, refusal.offset, refusal.instead
+
+    assert tried(rule_grammar.read) == tried(rule_grammar.read_tokens)
+
+
+@given(_trees(_HTTP_LEAF))
+def test_what_is_flat_is_the_same_object(match: Match) -> None:
+    once = flat(match)
+    assert flat(once) is once

@@ -28,9 +28,13 @@ def quote_go(text: str) -> str:
 
     Raises ValueError for a lone surrogate, which no text of Go can hold.
     """
-    if "`" not in text and not any(unicodedata.category(c) in _UNPRINTED for c in text):
+    if "`" not in text and (_plain(text) or not any(unicodedata.category(c) in _UNPRINTED for c in text)):
         return f"`{text}`"
     return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _escaped(character: str) -> str:

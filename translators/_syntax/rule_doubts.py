@@ -21,6 +21,8 @@ from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
 _V2_TEMPLATE = re.compile(r"\{[A-Za-z_][\w-]*(?::[^}]|\})")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][^}]*\}|\$[A-Z_][A-Z0-9_]+\b|\{\{(?:(?!\{\{).)*?\}\}")
 """What Compose, `envsubst` and Helm would have replaced."""
+_DOUBTFUL = re.compile(r"""\{|\$[A-Z_]|["\r]|query""", re.IGNORECASE)
+"""What a rule has in its text if there is a doubt about it, or if its text does not show what it says: escapes."""
 
 
 class Syntax(NamedTuple):
@@ -58,6 +60,8 @@ def refused(name: str, rule: str, syntax: Syntax) -> Diagnostic | None:
 
 def misread(name: str, rule: str, match: Match, syntax: Syntax) -> Diagnostic | None:
     """What to say of a rule that v3 reads, but not as it was meant."""
+    if _DOUBTFUL.search(rule) is None:
+        return None
     for part in leaves(match):
         if (text := next(_old(part), None)) is not None:
             new = in_v3(rule, syntax)

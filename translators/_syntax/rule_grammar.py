@@ -7,6 +7,7 @@ could end one, so a new line is legal after an operator, an opening parenthesis 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -232,13 +233,38 @@ class _Parser:
             raise RuleError(problem.message, token.offset + problem.offset, problem.instead) from None
 
 
+_FORBIDDEN = re.compile("[\0\ufeff\ud800-\udfff]")
+_TEXT = r"`[^`\r]*`"
+_MATCHER = rf"[A-Za-z]+\({_TEXT}(?:, ?{_TEXT})?\)"
+_PLAIN = re.compile(rf"{_MATCHER}(?: && {_MATCHER})*+")
+_PARTS = re.compile(rf"([A-Za-z]+)\(({_TEXT})(?:, ?({_TEXT}))?\)")
+
+
+def _plain(text: str) -> Node | None:
+    """What most rules are, matchers of one or two raw texts joined with `&&`, without asking token by token; None for any other."""
+    if _PLAIN.fullmatch(text) is None:
+        return None
+    calls: list[Call] = []
+    for found in _PARTS.finditer(text):
+        name, one, two = found.groups()
+        first = Argument(one[1:-1], found.start(2))
+        arguments = (first,) if two is None else (first, Argument(two[1:-1], found.start(3)))
+        calls.append(Call(name, arguments, found.start()))
+    return calls[0] if len(calls) == 1 else Junction(True, tuple(calls))
+
+
 def read(text: str) -> Node:
     """The tree of a rule's text. Raises RuleError, and nothing else, whatever the text."""
     if len(text) > LENGTH:
         raise RuleError(f"the rule has {len(text)} characters, more than {LENGTH}", LENGTH, "make several routes of it")
-    for at, character in enumerate(text):
-        if character in "\0\ufeff" or "\ud800" <= character < "\ue000":
-            raise RuleError(f"U+{ord(character):04X} cannot stand in a rule", at, 'write it as an escape between double quotes: "\\u…"')
+    if (found := _FORBIDDEN.search(text)) is not None:
+        code = ord(found[0])
+        raise RuleError(f"U+{code:04X} cannot stand in a rule", found.start(), 'write it as an escape between double quotes: "\\u…"')
+    return _plain(text) or read_tokens(text)
+
+
+def read_tokens(text: str) -> Node:
+    """The same, token by token. Raises RuleError."""
     if not text.strip(" \t\r\n"):
         raise RuleError("the rule is empty", 0, "write a matcher, such as Host(`x`) or PathPrefix(`/`)")
     return _Parser(text).rule()

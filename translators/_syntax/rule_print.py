@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
 
 from pinfeather.model.match import (
     AllOf,
@@ -52,32 +54,35 @@ def print_http(match: Match, *, templates: bool = False) -> str:
 
     With `templates`, those are printed to the letter, between backticks, and the rule is a `Template` itself.
     """
-    return _printed(match, _http_call if templates else _without_templates(_http_call))
+    return print_rule(match, _http_call, templates=templates)
 
 
 def print_tcp(match: Match, *, templates: bool = False) -> str:
     """The rule of a TCP match, in the v3 syntax. Raises Unsayable: see `why_not_tcp`."""
-    return _printed(match, _tcp_call if templates else _without_templates(_tcp_call))
+    return print_rule(match, _tcp_call, templates=templates)
 
 
 def why_not_http(match: Match, *, templates: bool = False) -> str | None:
     """Why no rule of an HTTP router says this match, or None if one does."""
-    return _why_not(match, _http_call if templates else _without_templates(_http_call))
+    return _why_not(match, _http_call, templates=templates)
 
 
 def why_not_tcp(match: Match, *, templates: bool = False) -> str | None:
     """Why no rule of a TCP router says this match, or None if one does."""
-    return _why_not(match, _tcp_call if templates else _without_templates(_tcp_call))
+    return _why_not(match, _tcp_call, templates=templates)
 
 
 def print_rule(match: Match, call: Callable[[Leaf], str], *, templates: bool) -> str:
     """The rule of a match whose leaves `call` prints. Raises Unsayable."""
-    return _printed(match, call if templates else _without_templates(call))
+    text, _ = _part(flat(match), call if templates else _without_templates(call), 0)
+    if len(text) > LENGTH:
+        raise Unsayable(f"its rule has {len(text)} characters, more than {LENGTH}")
+    return Template(text) if templates and any(map(_has_template, leaves(match))) else text
 
 
-def _why_not(match: Match, call: Callable[[Leaf], str]) -> str | None:
+def _why_not(match: Match, call: Callable[[Leaf], str], *, templates: bool) -> str | None:
     try:
-        _printed(match, call)
+        print_rule(match, call, templates=templates)
     except Unsayable as refusal:
         return refusal.message
     return None
@@ -96,20 +101,13 @@ def print_leaf_tcp(leaf: Leaf) -> str:
 _EITHER, _BOTH, _ONE = range(3)  # how tightly a printed text holds together
 
 
-def _printed(match: Match, call: Callable[[Leaf], str]) -> str:
-    text, _ = _part(flat(match), call, 0)
-    if len(text) > LENGTH:
-        raise Unsayable(f"its rule has {len(text)} characters, more than {LENGTH}")
-    return Template(text) if any(map(_has_template, leaves(match))) else text
-
-
 def _part(match: Match, call: Callable[[Leaf], str], depth: int) -> tuple[str, int]:
     if depth >= DEPTH:
         raise Unsayable(f"it is nested more than {DEPTH} deep")
     if isinstance(match, AllOf):
-        return " && ".join(_held(part, call, _BOTH, depth) for part in match.all), _BOTH
+        return " && ".join([_held(part, call, _BOTH, depth) for part in match.all]), _BOTH
     if isinstance(match, AnyOf):
-        return " || ".join(_held(part, call, _EITHER, depth) for part in match.any), _EITHER
+        return " || ".join([_held(part, call, _EITHER, depth) for part in match.any]), _EITHER
     if isinstance(match, Not):
         return "!" + _held(match.none, call, _ONE, depth), _ONE
     return call(match), _ONE
@@ -133,24 +131,9 @@ def _quoted(argument: str) -> str:
 
 
 def _http_call(leaf: Leaf) -> str:
-    match leaf:
-        case Host(host=host):
-            return _call("Host", host)
-        case HostRegex(host_regex=regex):
-            return _call("HostRegexp", _host_regex(regex, leaf))
-        case PathIs(path=path):
-            return _path(path)
-        case Method(method=method):
-            return _call("Method", method)
-        case Header(header=header):
-            return _header(header)
-        case Cookie(cookie=cookie):
-            return _cookie(cookie, leaf)
-        case Query(query=query):
-            return _query_call(query)
-        case ClientIP(client_ip=network):
-            return _client(network, leaf)
-    raise Unsayable("a condition on TCP has no place in the rule of an HTTP router", leaf)
+    if (call := _HTTP.get(type(leaf))) is None:
+        raise Unsayable("a condition on TCP has no place in the rule of an HTTP router", leaf)
+    return call(leaf)
 
 
 def _tcp_call(leaf: Leaf) -> str:
@@ -168,6 +151,7 @@ def _tcp_call(leaf: Leaf) -> str:
     raise Unsayable("a condition on HTTP has no place in the rule of a TCP router", leaf)
 
 
+@lru_cache(maxsize=8)
 def _without_templates(call: Callable[[Leaf], str]) -> Callable[[Leaf], str]:
     def without(leaf: Leaf) -> str:
         if _has_template(leaf):
@@ -178,8 +162,12 @@ def _without_templates(call: Callable[[Leaf], str]) -> Callable[[Leaf], str]:
 
 
 def _has_template(leaf: Leaf) -> bool:
-    values = (value.__dict__.values() if isinstance(value, (PathMatch, ValueMatch)) else (value,) for value in leaf.__dict__.values())
-    return any(isinstance(text, Template) for inner in values for text in inner)
+    for value in leaf.__dict__.values():
+        if isinstance(value, Template):
+            return True
+        if isinstance(value, (PathMatch, ValueMatch)) and any(isinstance(text, Template) for text in value.__dict__.values()):
+            return True
+    return False
 
 
 def _host_regex(regex: str, leaf: Leaf) -> str:
@@ -221,3 +209,15 @@ def _client(network: str, leaf: Leaf) -> str:
     if "%" in network:
         raise Unsayable(f"Traefik refuses the address {network!r}: it has a zone", leaf)
     return _call("ClientIP", network)
+
+
+_HTTP: Mapping[type, Callable[[Any], str]] = {
+    Host: lambda leaf: _call("Host", leaf.host),
+    HostRegex: lambda leaf: _call("HostRegexp", _host_regex(leaf.host_regex, leaf)),
+    PathIs: lambda leaf: _path(leaf.path),
+    Method: lambda leaf: _call("Method", leaf.method),
+    Header: lambda leaf: _header(leaf.header),
+    Cookie: lambda leaf: _cookie(leaf.cookie, leaf),
+    Query: lambda leaf: _query_call(leaf.query),
+    ClientIP: lambda leaf: _client(leaf.client_ip, leaf),
+}

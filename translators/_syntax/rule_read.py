@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from operator import is_
 
 from pydantic import ValidationError
 
@@ -73,6 +74,7 @@ def _regex(text: str) -> str:
     return "" if text == _EMPTY_REGEX else text
 
 
+@lru_cache(maxsize=1 << 10)
 def read_header_regex(name: str, regex: str) -> Match:
     """The condition that a regex on a header is: on a cookie, or on the header."""
     if isinstance(regex, Template) or isinstance(name, Template):
@@ -151,11 +153,16 @@ def _group(every: bool, parts: Sequence[Match]) -> Match:
     return AllOf.model_construct(all=opened) if every else AnyOf.model_construct(any=opened)
 
 
-def matcher_name(call: Call, known: Sequence[str]) -> str:
-    """The matcher's own name. Traefik takes it exact, in lower, upper or title case. Raises RuleError."""
-    for name in known:
-        if call.name in (name, name.lower(), name.upper(), name.lower().capitalize()):
-            return name
+@lru_cache(maxsize=8)
+def _spellings(known: tuple[str, ...]) -> Mapping[str, str]:
+    """The own name of every spelling. Traefik takes a name exact, in lower, upper or title case."""
+    return {each: name for name in reversed(known) for each in (name, name.lower(), name.upper(), name.lower().capitalize())}
+
+
+def matcher_name(call: Call, known: tuple[str, ...]) -> str:
+    """The matcher's own name. Raises RuleError."""
+    if (name := _spellings(known).get(call.name)) is not None:
+        return name
     close = _V2_NAMES.get(call.name) or nearest(call.name, known)
     instead = f"write {close}" if close in known else f"there are {', '.join(known)}"
     raise RuleError(f"there is no matcher {call.name!r}", call.offset, instead)
@@ -177,14 +184,20 @@ def templated(text: str, expressions: re.Pattern[str] | None) -> str:
 
 
 def _leaf(call: Call, matchers: Matchers, expressions: re.Pattern[str] | None) -> Match:
-    name = matcher_name(call, tuple(matchers))
-    counts, make = matchers[name]
+    counts, make = matchers.get(call.name) or matchers[matcher_name(call, tuple(matchers))]
     arguments = full_arguments(call)
     if len(arguments) not in counts:
         wanted = " or ".join(map(str, counts))
         instead = f"write {call.name}(…) || {call.name}(…)" if counts == (1,) else ""
         raise RuleError(f"{call.name} takes {wanted} argument{'s' * (counts != (1,))}, not {len(arguments)}", call.offset, instead)
-    return built(lambda: make([templated(argument.text, expressions) for argument in arguments]), arguments)
+    texts = tuple(argument.text if expressions is None else templated(argument.text, expressions) for argument in arguments)
+    return built(lambda: _made(make, texts), arguments)
+
+
+@lru_cache(maxsize=1 << 13)
+def _made(make: Make, texts: tuple[str, ...]) -> Match:
+    """One condition. A rule and its canaries' rules have most of theirs in common, and what is one object is compared for nothing."""
+    return make(texts)
 
 
 def built(make: Callable[[], Match], arguments: Sequence[Argument]) -> Match:
@@ -203,21 +216,38 @@ def built(make: Callable[[], Match], arguments: Sequence[Argument]) -> Match:
 # The form that a rule keeps --------------------------------------------------------------------------------------------
 
 
+_FOLDED = frozenset((Header, HostRegex, ServerNameRegex, PathIs, Query))
+
+
 def flat(match: Match) -> Match:
     """The form of a match that a rule keeps: no `all` inside an `all`, no group of one, and the one noun where two
-    say the same (a regex on the Cookie header that is a cookie, a header regex `^$`, an empty regex)."""
+    say the same (a regex on the Cookie header that is a cookie, a header regex `^$`, an empty regex).
+
+    What has this form already is the same object.
+    """
     if isinstance(match, AllOf):
-        return _group(True, [flat(part) for part in match.all])
+        return _flat_group(match, match.all)
     if isinstance(match, AnyOf):
-        return _group(False, [flat(part) for part in match.any])
+        return _flat_group(match, match.any)
     if isinstance(match, Not):
-        return negated(flat(match.none))
+        inner = flat(match.none)
+        return match if inner is match.none else negated(inner)
     return _folded(match)
 
 
+def _flat_group(group: AllOf | AnyOf, parts: Sequence[Match]) -> Match:
+    made = [flat(part) for part in parts]
+    if len(made) > 1 and all(map(is_, made, parts)) and type(group) not in map(type, made):
+        return group
+    return _group(isinstance(group, AllOf), made)
+
+
 def _folded(leaf: Leaf) -> Match:
+    if type(leaf) not in _FOLDED:
+        return leaf
     if isinstance(leaf, Header) and (regex := leaf.header.regex) is not None and not isinstance(regex, Template):
-        return leaf if isinstance(leaf.header.name, Template) else read_header_regex(leaf.header.name, regex)
+        made = leaf if isinstance(leaf.header.name, Template) else read_header_regex(leaf.header.name, regex)
+        return leaf if made == leaf else made
     if isinstance(leaf, HostRegex) and leaf.host_regex == _EMPTY_REGEX:
         return HostRegex(host_regex="")
     if isinstance(leaf, ServerNameRegex) and leaf.sni_regex == _EMPTY_REGEX:
