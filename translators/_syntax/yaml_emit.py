@@ -14,10 +14,11 @@ from functools import lru_cache
 
 from pinfeather.translators._syntax.tree import Tree
 
-_BARE = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./+@=-]|[ ](?! *\Z)|:(?=[^ \s]))*", re.ASCII)
+_BARE = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./+@=-]++|[ ](?! *\Z)|:(?=[^ \s]))*+", re.ASCII)
 _WORDS = frozenset(
     ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf", "infinity"]
 )  # in any case; no reader takes all of them, some reader takes each
+_LONGEST_WORD = max(map(len, _WORDS))
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LONGEST_KEY = 1000  # a key that needs no `?` ends within 1,024 characters (YAML 1.2.2, 7.4.3)
 
@@ -48,29 +49,38 @@ def _node(tree: Tree, lead: str, indent: str, lines: list[str]) -> None:
 
     `lead` ends in `:` (a key), in `-` (an item) or is empty (the document).
     """
-    if isinstance(tree, dict) and tree:
-        compact = lead.endswith("-")
-        if lead and not compact:
+    if tree and isinstance(tree, (dict, list)):
+        begin = indent
+        if lead.endswith("-"):  # the first entry stands beside the dash
+            begin = f"{lead} "
+        elif lead:
             lines.append(lead)
-        for number, (key, value) in enumerate(tree.items()):
-            begin = f"{lead} " if compact and number == 0 else indent
-            name = _text(key)
+        below = f"{indent}  "
+        if isinstance(tree, list):
+            for item in tree:
+                _below(item, f"{begin}-", below, lines)
+                begin = indent
+            return
+        for key, value in tree.items():
+            name = _short(key)
             if len(name) > _LONGEST_KEY:
                 lines.append(f"{begin}? {name}")
                 begin, name = indent, ""
-            _node(value, f"{begin}{name}:", f"{indent}  ", lines)
-    elif isinstance(tree, list) and tree:
-        compact = lead.endswith("-")
-        if lead and not compact:
-            lines.append(lead)
-        for number, item in enumerate(tree):
-            begin = f"{lead} " if compact and number == 0 else indent
-            _node(item, f"{begin}-", f"{indent}  ", lines)
-    elif isinstance(tree, str) and lead and _literal(tree):
+            _below(value, f"{begin}{name}:", below, lines)
+            begin = indent
+    else:
+        lines.append(f"{lead} {_scalar(tree)}" if lead else _scalar(tree))
+
+
+def _below(tree: Tree, lead: str, indent: str, lines: list[str]) -> None:
+    """One value of a mapping or of a list."""
+    if not isinstance(tree, str):
+        _node(tree, lead, indent, lines)
+    elif "\n" in tree and _literal(tree):
         lines.append(f"{lead} |" if tree.endswith("\n") else f"{lead} |-")
         lines += [f"{indent}{line}" if line else "" for line in tree.removesuffix("\n").split("\n")]
     else:
-        lines.append(f"{lead} {_scalar(tree)}" if lead else _scalar(tree))
+        lines.append(f"{lead} {_text(tree)}")
 
 
 def _literal(text: str) -> bool:
@@ -100,15 +110,20 @@ def _float(value: float) -> str:
     return f"{mantissa}{'' if '.' in mantissa else '.0'}{e}{exponent}"  # YAML 1.1 wants the dot
 
 
-@lru_cache(maxsize=4096)
 def _text(text: str) -> str:
-    if _BARE.fullmatch(text) and text.lower() not in _WORDS:
+    if _BARE.fullmatch(text) and (len(text) > _LONGEST_WORD or text.lower() not in _WORDS):
         return text
     return f'"{escaped(text)}"'
 
 
+_short = lru_cache(maxsize=4096)(_text)
+"""The same for keys, of which a file has the same ones over and over; its values differ."""
+
+
 def escaped(text: str) -> str:
     """A text as it stands between double quotes. Raises ValueError for half of a surrogate pair."""
+    if text.isprintable():
+        return text.replace("\\", "\\\\").replace('"', '\\"')
     return "".join(c if c.isprintable() and c not in '"\\' else _escape(c) for c in text)
 
 
