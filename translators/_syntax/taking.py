@@ -232,6 +232,16 @@ class Taking:
         spot = self._take(key)
         return None if spot is None else spot[0]
 
+    def present(self, keys: Mapping[str, None]) -> _Texts:
+        """Those of the keys that are here and not taken yet, in their order. All of them count as asked for."""
+        self._asked.update(keys)
+        if not self._left:
+            return []
+        if not self._book.manner.fold_case:
+            return [key for key in keys if key in self._left]
+        folded = {name.lower() for name in self._left}
+        return [key for key in keys if key.lower() in folded]
+
     def forget(self) -> None:
         """Takes everything that is left, of something that another finding already speaks of as a whole."""
         self._left.clear()
