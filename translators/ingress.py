@@ -35,7 +35,7 @@ from pinfeather.translators._ingress import says
 from pinfeather.translators._ingress.reading import IngressOptions, read_ingresses
 from pinfeather.translators._ingress.writing import artifacts, middleware_names
 from pinfeather.translators._syntax import kube
-from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.tree import Spans, Tree
 from pinfeather.translators._traefik import supports as common
 from pinfeather.translators._traefik import versions
 from pinfeather.translators.contract import Emitted, File, Parsed, Source, Translator
@@ -113,7 +113,7 @@ def _object_name(document: Document, path: tuple[str | int, ...]) -> str:
 
 def parse(source: Source, options: IngressOptions) -> Parsed:
     stream = kube.read_objects(source.files, SUBJECT, MANNER)
-    catalogue = Catalogue(options, stream, {})
+    catalogue = Catalogue(options, stream, Spans())
     catalogue.gather()
     tree: dict[str, Tree] = {"pinfeather": "v1"}
     tree["middlewares"], lost = _middlewares(catalogue)

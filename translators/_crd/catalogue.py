@@ -17,8 +17,8 @@ from pinfeather.model.noun import Template
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Manner, Taking
-from pinfeather.translators._syntax.tree import Tree
-from pinfeather.translators._traefik.nouns import Reader, Spans
+from pinfeather.translators._syntax.tree import Spans, Tree
+from pinfeather.translators._traefik.nouns import Reader
 from pinfeather.translators._traefik.options import KubernetesOptions
 
 GROUP, OLD_GROUP, VERSION = "traefik.io", "traefik.containo.us", "v1alpha1"
@@ -254,7 +254,7 @@ def metadata_of(obj: KubeObject) -> dict[str, Tree]:
 def mark_metadata(obj: KubeObject, at: Path, catalogue: Catalogue) -> None:
     node = obj.metadata_node
     if node is not None:
-        catalogue.spans[(*at, "metadata")] = node.span
+        catalogue.spans[(*at, "metadata")] = node.spot
         for key in ("namespace", "labels", "annotations"):
             if key in obj.metadata:
                 catalogue.reader(obj).mark((*at, "metadata", key), node, key, obj.metadata[key])
@@ -289,4 +289,4 @@ def child_name(holder: str, home: str, service: str, port: object, index: int, o
 
 def noun_spans(spans: Spans, at: Path, own: Spans) -> None:
     """Writes the spans of a noun that was read by itself to where it stands in the document."""
-    spans.update({(*at, *path): span for path, span in own.items()})
+    spans.put_below(at, own)

@@ -96,7 +96,7 @@ def take_middleware_object(obj: KubeObject, at: Path, catalogue: Catalogue, *, t
     value = spec.value if isinstance(spec.value, dict) else {}
     given = [key for key, child in value.items() if child is not None]
     reader = catalogue.reader(obj)
-    reader.spans[at] = obj.node.span
+    reader.spans[at] = obj.node.spot
     if "sticky" in given and not tcp:
         spec.tree("sticky")
         said = "there is no middleware `sticky`: Traefik drops every route that passes it"

@@ -24,8 +24,9 @@ from pinfeather.model.services import LoadBalancer, Split, TcpLoadBalancer, TcpS
 from pinfeather.translators._crd.catalogue import CrdOptions, free_name, plain_name
 from pinfeather.translators._syntax import kube
 from pinfeather.translators._syntax.rule import flat
+from pinfeather.translators._traefik.ladders import is_canary_of
 from pinfeather.translators._traefik.numbers import numbers
-from pinfeather.translators._traefik.routing import EVERYTHING, is_canary_of
+from pinfeather.translators._traefik.routing import EVERYTHING
 
 Key = tuple[str, str | int]
 """A noun: its section, and its name or index."""

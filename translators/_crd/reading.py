@@ -11,8 +11,8 @@ from pinfeather.translators._crd.middlewares import take_middleware_object
 from pinfeather.translators._crd.routes import inline_splits, take_routes
 from pinfeather.translators._crd.services import Backends, prune, take_traefik_services
 from pinfeather.translators._syntax.kube import Stream
-from pinfeather.translators._syntax.tree import Tree
-from pinfeather.translators._traefik.nouns import TLS_OPTIONS, Spans, take
+from pinfeather.translators._syntax.tree import Spans, Tree
+from pinfeather.translators._traefik.nouns import TLS_OPTIONS, take
 
 HTTP_TRANSPORT = (
     "serverName", "insecureSkipVerify", "rootCAs", "rootCAsSecrets", "certificatesSecrets", "maxIdleConnsPerHost", "forwardingTimeouts",
@@ -27,7 +27,7 @@ def document_tree(stream: Stream, options: CrdOptions, expressions: re.Pattern[s
 
     `expressions`: what another program fills in. Read the stream with the same pattern (`MANNER._replace(expressions=…)`).
     """
-    spans: Spans = {}
+    spans = Spans()
     catalogue = Catalogue(options, stream, spans, expressions)
     catalogue.gather()
     tree: dict[str, Tree] = {"pinfeather": "v1"}
@@ -65,7 +65,7 @@ def _nouns(catalogue: Catalogue, kind: str, make: object) -> Iterator[tuple[str,
 def _tls_option(thing: Named, at: Path, catalogue: Catalogue) -> Tree:
     obj = thing.obj
     spec = obj.node.map("spec")
-    catalogue.spans[at] = obj.node.span
+    catalogue.spans[at] = obj.node.spot
     if spec is None:
         return {}
     raw = spec.value.get("clientAuth") if isinstance(spec.value, dict) else None
@@ -84,7 +84,7 @@ def _tls_option(thing: Named, at: Path, catalogue: Catalogue) -> Tree:
 
 def _transport(thing: Named, at: Path, keys: tuple[str, ...], catalogue: Catalogue) -> Tree:
     spec = thing.obj.node.map("spec")
-    catalogue.spans[at] = thing.obj.node.span
+    catalogue.spans[at] = thing.obj.node.spot
     if spec is None:
         return {}
     written = spec.value if isinstance(spec.value, dict) else {}

@@ -18,17 +18,17 @@ from pinfeather.translators._crd.plan import is_own_split
 from pinfeather.translators._crd.services import Backends, entries_of, named_by, use_child
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.tree import Spans, Tree
+from pinfeather.translators._traefik.ladders import Router, lift_canaries
 from pinfeather.translators._traefik.nouns import (
     DOMAIN,
     OBSERVABILITY,
     TEXTS,
     TLS,
     Key,
-    Spans,
     take,
 )
-from pinfeather.translators._traefik.routing import Router, lift_canaries, routes_of, say_assumed, take_rule
+from pinfeather.translators._traefik.routing import routes_of, say_assumed, take_rule
 
 CLASS = "kubernetes.io/ingress.class"
 _ENTRY_POINTS = (Key("entry_points", "entryPoints", TEXTS),)
@@ -80,7 +80,7 @@ def _object(thing: Named, backends: Backends, splits: Splits, *, tcp: bool) -> I
     if not _of_this_class(obj, spec, catalogue):
         spec.forget()
         return
-    shared: Spans = {}
+    shared = Spans()
     reader = catalogue.reader(obj, shared)
     tree = take(spec, _ENTRY_POINTS, (), reader)
     sound = _tls(obj, spec, tree, shared, catalogue, tcp=tcp)
@@ -134,7 +134,7 @@ def _tls(obj: KubeObject, spec: Taking, tree: dict[str, Tree], spans: Spans, cat
     secret = node.text("secretName")
     if secret:
         found["secret"] = secret
-        spans[("tls", "secret")] = node.span_of("secretName")
+        spans[("tls", "secret")] = node.spot_of("secretName")
         _issuer(obj, secret, found, spans, catalogue)
     if (store := node.map("store")) is not None:
         store.forget()
@@ -143,7 +143,7 @@ def _tls(obj: KubeObject, spec: Taking, tree: dict[str, Tree], spans: Spans, cat
     domains: list[Tree] = []
     for item in node.list("domains"):
         here: Path = ("tls", "domains", len(domains))
-        spans[here] = item.span
+        spans[here] = item.spot
         domains.append(take(item, DOMAIN, here, reader))
     if domains:
         found["domains"] = domains
@@ -159,7 +159,7 @@ def _tls(obj: KubeObject, spec: Taking, tree: dict[str, Tree], spans: Spans, cat
     name = catalogue.refer("TLSOption", obj, options)
     if name is not None:
         found["options"] = name
-        spans[("tls", "options")] = options.span_of("name")
+        spans[("tls", "options")] = options.spot_of("name")
     return name is not None
 
 
@@ -182,7 +182,7 @@ def _issuer(obj: KubeObject, secret: str, found: dict[str, Tree], spans: Spans, 
             catalogue.used.add(thing.obj)
             thing.obj.node.tree("spec")
         found["issuer"] = {"name": ref["name"], "kind": ref.get("kind", "Issuer")}
-        spans[("tls", "issuer")] = thing.obj.node.span_of("spec", "issuerRef")
+        spans[("tls", "issuer")] = thing.obj.node.spot_of("spec", "issuerRef")
         return
 
 
@@ -193,7 +193,8 @@ def _router(
     node: Taking, index: int, thing: Named, shared: dict[str, Tree], above: Spans, backends: Backends, splits: Splits, *, tcp: bool
 ) -> Router | None:
     catalogue, obj = backends.catalogue, thing.obj
-    spans: Spans = {**above, (): node.span, ("name",): node.span}
+    spans = Spans(above)
+    spans[()] = spans[("name",)] = node.spot
     reader = catalogue.reader(obj, spans)
     if (kind := node.text("kind")) not in (None, "Rule"):
         node.error(Code.VALUE, f"there is no kind {kind!r} of a route", "kind", instead="write Rule")
@@ -201,8 +202,8 @@ def _router(
     names = [catalogue.refer(kind_of, obj, item) for item in node.list("middlewares")]
     tree: dict[str, Tree] = {**({"middlewares": list(names)} if names else {}), **shared}
     if names:
-        spans[("middlewares",)] = node.span_of("middlewares")
-        spans.update({(("middlewares", at)): node.span_of("middlewares", at) for at in range(len(names))})
+        spans[("middlewares",)] = node.spot_of("middlewares")
+        spans.spots.update({(("middlewares", at)): node.spot_of("middlewares", at) for at in range(len(names))})
     if not tcp and (held := node.map("observability")) is not None:
         reader.mark(("observability",), node, "observability")
         tree["observability"] = take(held, OBSERVABILITY, ("observability",), reader)
@@ -243,7 +244,7 @@ def _targets(node: Taking, name: str, dynamic: str, obj: KubeObject, backends: B
     targets = [use_child(backends, item, obj, holder.removesuffix("_wrr"), index) for index, item in enumerate(items)]
     if any(target is None for target in targets):
         return None
-    spans: Spans = {(): node.span_of("services"), ("split",): node.span_of("services")}
+    spans = Spans({(): node.spot_of("services"), ("split",): node.spot_of("services")})
     entries = entries_of([target for target in targets if target is not None], spans)
     splits[f"{name} split"] = entries, spans
     return f"{name} split"

@@ -18,12 +18,11 @@ from pinfeather.translators._crd.backends import Asked, Backend, servers_of
 from pinfeather.translators._crd.catalogue import Catalogue, Named, child_name, free_name, noun_spans, plain_name, service_id
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.tree import Spans, Tree
 from pinfeather.translators._traefik.nouns import (
     HEALTH_CHECK,
     LOAD_BALANCER,
     PASSIVE_HEALTH_CHECK,
-    Spans,
     take,
     take_sticky,
 )
@@ -84,7 +83,7 @@ class Backends:
         if asked is None or kind != "Service":
             item.forget()
             return None
-        spans: Spans = {(): item.span}
+        spans = Spans({(): item.spot})
         tree = self._tcp_balancer(asked, spans) if self.tcp else self._balancer(asked, spans, dynamic)
         if tree is None:
             return None
@@ -149,9 +148,9 @@ class Backends:
         item, catalogue = asked.node, self.catalogue
         reader = catalogue.reader(asked.parent, spans)
         servers = servers_of(asked, catalogue, self.known, tcp=False)
-        spans[("servers",)] = item.span_of("name")
+        spans[("servers",)] = item.spot_of("name")
         for index in range(len(servers or ())):
-            spans[("servers", index)] = item.span_of("name")
+            spans[("servers", index)] = item.spot_of("name")
         tree: dict[str, Tree] = {"servers": list(servers or ())}
         sticky = take_sticky(item, ("sticky",), reader, dynamic, split=False)
         native = item.boolean("nativeLB")
@@ -186,15 +185,15 @@ class Backends:
             if found is None:
                 return False
             tree["servers_transport"] = found
-            spans[("servers_transport",)] = item.span_of("serversTransport")
+            spans[("servers_transport",)] = item.spot_of("serversTransport")
         if self.tcp:
             return True
         names = [catalogue.refer("Middleware", asked.parent, each) for each in item.list("middlewares")]
         if names:
             tree["middlewares"] = list(names)
             for index in range(len(names)):
-                spans[("middlewares", index)] = item.span_of("middlewares", index)
-            spans[("middlewares",)] = item.span_of("middlewares")
+                spans[("middlewares", index)] = item.spot_of("middlewares", index)
+            spans[("middlewares",)] = item.spot_of("middlewares")
         return None not in names
 
     def _checked(self, asked: Asked, tree: dict[str, Tree]) -> bool:
@@ -224,15 +223,15 @@ class Backends:
         item.known("terminationDelay")
         for key in ("nativeLB", "nodePortLB"):
             item.boolean(key)
-        spans[("servers",)] = item.span_of("name")
+        spans[("servers",)] = item.spot_of("name")
         own: dict[str, Tree] = {} if tls is None else {"tls": tls}
         listed: list[Tree] = [{**server, **own} for server in servers or () if isinstance(server, dict)]
         for index in range(len(listed)):
-            spans[("servers", index)] = item.span_of("name")
+            spans[("servers", index)] = item.spot_of("name")
         tree: dict[str, Tree] = {"servers": listed}
         if proxy is not None:
             tree["proxy_protocol"] = proxy.integer("version", 1, 2) or 2  # Traefik's default
-            spans[("proxy_protocol",)] = item.span_of("proxyProtocol")
+            spans[("proxy_protocol",)] = item.spot_of("proxyProtocol")
         found = self._refer(asked, tree, spans)
         return tree if servers is not None and found else None
 
@@ -260,7 +259,7 @@ def _take(thing: Named, backends: Backends) -> bool:
         return False
     home = catalogue.home(obj)
     dynamic = service_id(home, str(obj.name), catalogue.options)
-    spans: Spans = {(): obj.node.span}
+    spans = Spans({(): obj.node.spot})
     reader = catalogue.reader(obj, spans)
     items = weighted.list("services")
     sticky = take_sticky(weighted, ("sticky",), reader, dynamic, split=True)
@@ -275,7 +274,7 @@ def _take(thing: Named, backends: Backends) -> bool:
     if alias:
         return True
     split = entries_of([target for target in targets if target is not None], spans)
-    spans[("split",)] = weighted.span_of("services")
+    spans[("split",)] = weighted.spot_of("services")
     backends.add(thing.name, {"split": split, **({} if sticky is None else {"sticky": sticky})}, spans)
     return True
 
@@ -293,10 +292,10 @@ def entries_of(targets: list[Target], spans: Spans) -> list[Tree]:
             continue
         at: Path = ("split", len(found))
         found[target.to] = {"to": target.to, "weight": weight}
-        spans[at] = target.node.span
-        spans[(*at, "to")] = target.node.span_of("name")
+        spans[at] = target.node.spot
+        spans[(*at, "to")] = target.node.spot_of("name")
         if target.weight is not None:
-            spans[(*at, "weight")] = target.node.span_of("weight")
+            spans[(*at, "weight")] = target.node.spot_of("weight")
     return list(found.values())
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import NamedTuple
 
-from pinfeather.model.diagnostics import Code, Path, Span, error, info, warning
+from pinfeather.model.diagnostics import Code, error, info, warning
 from pinfeather.translators._crd.backends import Backend, backend_of
 from pinfeather.translators._crd.catalogue import Catalogue, CrdOptions, Named
 from pinfeather.translators._haproxy.annotations import AFFINITY, CHECK, Affinity, Notes
@@ -18,10 +18,9 @@ from pinfeather.translators._haproxy.frontend import HEAD, bound_service
 from pinfeather.translators._haproxy.rules import answers, take_cookie, take_variant, words
 from pinfeather.translators._syntax.kube import KubeObject, Stream
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.tree import Spans, Tree
 
 Object = dict[str, Tree]
-Spans = dict[Path, Span]
 _HARMLESS = (
     "option", "timeout", "log", "log-format", "capture", "maxconn", "errorfile", "retries", "fullconn", "compression", "hash-type",
     "no", "default-server", "balance", "description",

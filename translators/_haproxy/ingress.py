@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Span, error, info, warning
 from pinfeather.translators._haproxy.annotations import HSTS, Notes, notes_of
-from pinfeather.translators._haproxy.backends import Backends, Object, Servers, Spans, harmless, take_port
+from pinfeather.translators._haproxy.backends import Backends, Object, Servers, harmless, take_port
 from pinfeather.translators._haproxy.extras import take_headers
 from pinfeather.translators._haproxy.frontend import HEAD, KEPT, Block, blocks_of
 from pinfeather.translators._haproxy.plan import HTTP, HTTPS, RESERVED, Place, Sorted, acl_name
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.tree import Spans, Tree
 
 _PODS = (
     "configVolumes", "loadBalancerSourceRanges", "resources", "nodeSelector", "affinity", "schedulerName", "tolerations",

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Severity, error
 from pinfeather.translators._haproxy.annotations import Notes, notes_of
-from pinfeather.translators._haproxy.backends import Object, Servers, Spans
+from pinfeather.translators._haproxy.backends import Object, Servers
 from pinfeather.translators._haproxy.ingress import Ingress
 from pinfeather.translators._haproxy.routes import put_routes
 from pinfeather.translators._syntax.kube import KubeObject, Stream, read_objects
+from pinfeather.translators._syntax.tree import Spans
 from pinfeather.translators.contract import File
 
 GROUP = "voyager.appscode.com"
@@ -24,7 +25,7 @@ class Read:
     """The document's tree, and what there is to say."""
 
     tree: Object
-    spans: Spans = field(default_factory=dict)
+    spans: Spans = field(default_factory=Spans)
     found: tuple[Diagnostic, ...] = ()
     passed: tuple[str, ...] = ()
 

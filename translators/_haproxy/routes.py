@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from pinfeather.model.diagnostics import Code, Path, Span, error, info, warning
+from pinfeather.model.diagnostics import Code, error, info, warning
 from pinfeather.model.match import Host, Match, PathIs, PathMatch, both, either
 from pinfeather.translators._haproxy.annotations import ALLOWED, OBJECT
-from pinfeather.translators._haproxy.backends import Object, Spans
+from pinfeather.translators._haproxy.backends import Object
 from pinfeather.translators._haproxy.frontend import Block, Draw, binding
 from pinfeather.translators._haproxy.ingress import Ingress, Own, Ruled
 from pinfeather.translators._haproxy.plan import RESERVED, Place, default_names, tcp_names
 from pinfeather.translators._haproxy.rules import match_of
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
-from pinfeather.translators._traefik.routing import Router, routes_of
+from pinfeather.translators._syntax.tree import Spans, Tree
+from pinfeather.translators._traefik.ladders import Router
+from pinfeather.translators._traefik.routing import routes_of
 
 _EVERYTHING = PathIs.model_construct(path=PathMatch.model_construct(prefix="/"))
 
@@ -138,7 +139,7 @@ def _match(own: Own, hosts: Sequence[str]) -> Match | None:
 
 def _router(node: Taking, name: str, match: Match, to: str, points: Sequence[str], tls: Tree, shared: Object) -> Router:
     tree: Object = {**shared, **({"entry_points": list(points)} if points else {}), **({"tls": tls} if tls is not None else {})}
-    spans: dict[Path, Span] = {(): node.span, ("name",): node.span, ("match",): node.span, ("to",): node.span_of("backend")}
+    spans = Spans({(): node.spot, ("name",): node.spot, ("match",): node.spot, ("to",): node.spot_of("backend")})
     return Router(name, match, to, 0, False, tree, node, spans)
 
 
@@ -193,7 +194,7 @@ def _ruled(ingress: Ingress, name: str, parts: Sequence[Ruled], shared: Object) 
     unplaced = first.number is not None and first.place is None
     to = str(ingress.backends.named[first.to]) if isinstance(first.to, str) else f"{name} split"
     router = _router(node, name, match, to, [] if unplaced else points, tls, shared)
-    spans: Spans = dict.fromkeys(router.spans, parts[0].span)
+    spans = Spans(dict.fromkeys(router.spans, parts[0].span))
     return router._replace(spans=spans), None if draw is None else _resolved(draw, ingress)
 
 

@@ -21,9 +21,10 @@ from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.rule import RuleError, parse_http, rule_length
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
-from pinfeather.translators._traefik.nouns import DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, Reader, Spans, take
-from pinfeather.translators._traefik.routing import Router, routes_of, say_assumed
+from pinfeather.translators._syntax.tree import Spans, Tree
+from pinfeather.translators._traefik.ladders import Router
+from pinfeather.translators._traefik.nouns import DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, Reader, take
+from pinfeather.translators._traefik.routing import routes_of, say_assumed
 
 CONTROLLER = "traefik.io/ingress-controller"
 MATCHERS = ("Path", "PathPrefix", "PathRegexp")
@@ -169,7 +170,7 @@ class _IngressReader:
 
     def _shared(self, held: KubeObject, spec: Taking) -> _Shared | None:
         found = Annotated(held, "router")
-        spans: Spans = {(): held.node.span, ("name",): held.node.span_of("metadata", "name")}
+        spans = Spans({(): held.node.spot, ("name",): held.node.spot_of("metadata", "name")})
         reader = Reader(PROVIDER, self._options.version, spans, held.text)
         tree: dict[str, Tree] = {}
         number, matcher, syntax = None, None, None
@@ -264,7 +265,8 @@ class _IngressReader:
     # Routers.
 
     def _router(self, name: str, part: _Part, held: KubeObject, shared: _Shared, *, many: bool) -> Router:
-        spans = {**shared.spans, ("match",): part.node.span_of("path"), ("to",): part.node.span_of("backend")}
+        spans = Spans(shared.spans)
+        spans[("match",)], spans[("to",)] = part.node.spot_of("path"), part.node.spot_of("backend")
         tree = dict(shared.tree)
         metadata = tree.pop("metadata")
         assert isinstance(metadata, dict)

@@ -16,8 +16,8 @@ from pinfeather.translators._ingress.annotations import Annotated, ignored
 from pinfeather.translators._ingress.says import service_name
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
-from pinfeather.translators._traefik.nouns import BOOLEAN, Key, Reader, Spans, default_cookie_name, take, take_sticky
+from pinfeather.translators._syntax.tree import Spans, Tree
+from pinfeather.translators._traefik.nouns import BOOLEAN, Key, Reader, default_cookie_name, take, take_sticky
 
 PROVIDER = "kubernetes"
 SERVICE = (Key("pass_host_header", "passHostHeader", BOOLEAN), Key("servers_transport", "serversTransport", absent=("",)))
@@ -95,7 +95,7 @@ class Services:
         if at not in spans:
             spans[at] = node.span
             spans.update({(*at, "servers", index): node.span_of("name") for index in range(len(servers))})
-            spans.update({(*at, *path): span for path, span in said.spans.items()})
+            spans.put_below(at, Spans(said.spans))
         return made
 
     # Their annotations.
@@ -108,7 +108,7 @@ class Services:
 
     def _read(self, held: KubeObject, called: str) -> _Said:
         found = Annotated(held, "service")
-        spans: Spans = {}
+        spans = Spans()
         reader = Reader(PROVIDER, self._catalogue.options.version, spans, held.text)
         tree: dict[str, Tree] = {}
         scheme, named, node = None, True, found.node

@@ -150,7 +150,7 @@ def take_middleware(node: Taking, at: Path, reader: Reader, *, tcp: bool) -> Tre
         return None
     kind = folded[given[0].lower()]
     body = value[given[0]]
-    reader.spans[at] = node.span
+    reader.spans[at] = node.spot
     if isinstance(body, bool | str) and kind in MAY_BE_EMPTY:
         body = {}
     spelling = spelling_of(kind, body, tcp=tcp)

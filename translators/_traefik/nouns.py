@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum, auto
+from functools import cached_property
 from hashlib import sha1
+from itertools import groupby
 from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Severity, Span, info, warning
 from pinfeather.model.noun import TOKEN, Noun
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
+from pinfeather.translators._syntax.tree import Spans, Tree
 from pinfeather.translators.contract import NOTHING
-
-Spans = dict[Path, Span]
 
 
 class Kind(Enum):
@@ -78,43 +78,69 @@ class Reader(NamedTuple):
 
     def mark(self, path: Path, node: Taking, key: str, value: Tree = None) -> None:
         """Writes down where the value of a key, and each thing in it, stands."""
-        self.spans[path] = node.span_of(key)
+        spots = self.spans.spots
+        spots[path] = node.spot_of(key)
         inner = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
         for step in inner:
-            self.spans[(*path, step)] = node.span_of(key, step)
+            spots[(*path, step)] = node.spot_of(key, step)
 
 
 _TAKERS: Mapping[Kind, Callable[[Taking, str], Tree]] = {
-    Kind.TEXT: lambda node, key: node.text(key),
-    Kind.INTEGER: lambda node, key: _number(node, key),
-    Kind.BOOLEAN: lambda node, key: node.boolean(key),
-    Kind.DURATION: lambda node, key: node.duration(key),
-    Kind.TEXTS: lambda node, key: list(node.text_list(key)),
-    Kind.TEXT_MAP: lambda node, key: dict(node.text_map(key)),
+    Kind.TEXT: Taking.text,
+    Kind.INTEGER: Taking.number,
+    Kind.BOOLEAN: Taking.boolean,
+    Kind.DURATION: Taking.duration,
+    Kind.TEXTS: Taking.text_list,  # type: ignore[dict-item] # a list of texts is a list of trees here: nobody adds to it
+    Kind.TEXT_MAP: Taking.text_map,  # type: ignore[dict-item]
 }
 
 
-def _number(node: Taking, key: str) -> Tree:
-    return node.number(key)
+class _Group(NamedTuple):
+    """The rows of a table that follow one another in the same mapping."""
+
+    inside: str
+    names: dict[str, None]
+    rows: tuple[tuple[Key, Callable[[Taking, str], Tree]], ...]
+    defaults: bool
+
+
+class Table(tuple[Key, ...]):
+    """Rows that are read again and again."""
+
+    @cached_property
+    def groups(self) -> tuple[_Group, ...]:
+        made = ((inside, tuple(keys)) for inside, keys in groupby(self, lambda key: key.inside))
+        return tuple(
+            _Group(
+                inside,
+                {key.key: None for key in keys},
+                tuple((key, _TAKERS[key.kind]) for key in keys),
+                any(key.default is not None for key in keys),
+            )
+            for inside, keys in made
+        )
 
 
 def take(node: Taking, keys: Iterable[Key], at: Path, reader: Reader) -> dict[str, Tree]:
     """The keys of a table that are there, as the plain tree of the noun at `at`."""
     found: dict[str, Tree] = {}
     holders: dict[str, Taking | None] = {"": node}
-    for key in keys:
-        if key.inside not in holders:
-            holders[key.inside] = node.map(key.inside)
-        holder = holders[key.inside]
-        value = None if holder is None else _TAKERS[key.kind](holder, key.key)
-        if holder is None or value is None or value in ([], {}) or value in key.absent:
-            if key.default is not None:
-                found[key.field] = key.default
-            continue
-        if key.section:
-            value = _local(value, key.section, reader)
-        found[key.field] = value
-        reader.mark((*at, key.field), holder, key.key, value)
+    for inside, names, rows, defaults in (keys if isinstance(keys, Table) else Table(keys)).groups:
+        if inside not in holders:
+            holders[inside] = node.map(inside)
+        holder = holders[inside]
+        here = () if holder is None else holder.present(names)
+        for key, taker in rows if here or defaults else ():
+            value = taker(holder, key.key) if holder is not None and key.key in here else None
+            if value is None or (not value and value in ([], {})) or value in key.absent:
+                if key.default is not None:
+                    found[key.field] = key.default
+                continue
+            assert holder is not None
+            if key.section:
+                value = _local(value, key.section, reader)
+            found[key.field] = value
+            reader.mark((*at, key.field), holder, key.key, value)
     return found
 
 
@@ -156,78 +182,98 @@ def strangers(value: Tree, keys: Collection[Key]) -> bool:
 # The tables ------------------------------------------------------------------------------------------------------------
 
 TEXT, INTEGER, BOOLEAN, DURATION, TEXTS, TEXT_MAP = Kind
-COOKIE = (
-    Key("name", "name"),
-    Key("max_age", "maxAge", INTEGER, absent=(0,)),
-    Key("secure", "secure", BOOLEAN),
-    Key("http_only", "httpOnly", BOOLEAN),
-    Key("same_site", "sameSite", absent=("",)),
-    Key("path", "path"),
-    Key("domain", "domain", absent=("",)),
+COOKIE = Table(
+    (
+        Key("name", "name"),
+        Key("max_age", "maxAge", INTEGER, absent=(0,)),
+        Key("secure", "secure", BOOLEAN),
+        Key("http_only", "httpOnly", BOOLEAN),
+        Key("same_site", "sameSite", absent=("",)),
+        Key("path", "path"),
+        Key("domain", "domain", absent=("",)),
+    )
 )
-HEALTH_CHECK = (
-    Key("path", "path", absent=("",), default="/"),
-    Key("interval", "interval", DURATION),
-    Key("unhealthy_interval", "unhealthyInterval", DURATION),
-    Key("timeout", "timeout", DURATION),
-    Key("method", "method", absent=("",)),
-    Key("status", "status", INTEGER, absent=(0,)),
-    Key("port", "port", INTEGER, absent=(0,)),
-    Key("scheme", "scheme", absent=("",)),
-    Key("hostname", "hostname"),
-    Key("mode", "mode", absent=("",)),
-    Key("follow_redirects", "followRedirects", BOOLEAN),
-    Key("headers", "headers", TEXT_MAP),
+HEALTH_CHECK = Table(
+    (
+        Key("path", "path", absent=("",), default="/"),
+        Key("interval", "interval", DURATION),
+        Key("unhealthy_interval", "unhealthyInterval", DURATION),
+        Key("timeout", "timeout", DURATION),
+        Key("method", "method", absent=("",)),
+        Key("status", "status", INTEGER, absent=(0,)),
+        Key("port", "port", INTEGER, absent=(0,)),
+        Key("scheme", "scheme", absent=("",)),
+        Key("hostname", "hostname"),
+        Key("mode", "mode", absent=("",)),
+        Key("follow_redirects", "followRedirects", BOOLEAN),
+        Key("headers", "headers", TEXT_MAP),
+    )
 )
-PASSIVE_HEALTH_CHECK = (
-    Key("failure_window", "failureWindow", DURATION),
-    Key("max_failed_attempts", "maxFailedAttempts", INTEGER),
+PASSIVE_HEALTH_CHECK = Table(
+    (
+        Key("failure_window", "failureWindow", DURATION),
+        Key("max_failed_attempts", "maxFailedAttempts", INTEGER),
+    )
 )
-LOAD_BALANCER = (
-    Key("strategy", "strategy", absent=("",)),
-    Key("pass_host_header", "passHostHeader", BOOLEAN),
-    Key("servers_transport", "serversTransport", absent=("",), section="http.serversTransports"),
-    Key("flush_interval", "flushInterval", DURATION, inside="responseForwarding"),
+LOAD_BALANCER = Table(
+    (
+        Key("strategy", "strategy", absent=("",)),
+        Key("pass_host_header", "passHostHeader", BOOLEAN),
+        Key("servers_transport", "serversTransport", absent=("",), section="http.serversTransports"),
+        Key("flush_interval", "flushInterval", DURATION, inside="responseForwarding"),
+    )
 )
-SERVER = (
-    Key("url", "url"),
-    Key("weight", "weight", INTEGER),
-    Key("preserve_path", "preservePath", BOOLEAN),
+SERVER = Table(
+    (
+        Key("url", "url"),
+        Key("weight", "weight", INTEGER),
+        Key("preserve_path", "preservePath", BOOLEAN),
+    )
 )
-CONTAINER = (Key("name", "name"), Key("port", "port", INTEGER), Key("scheme", "scheme"))
+CONTAINER = Table((Key("name", "name"), Key("port", "port", INTEGER), Key("scheme", "scheme")))
 """Of a server in labels: the container that carries them."""
-SERVICE_MIDDLEWARES = (Key("middlewares", "middlewares", TEXTS, section="http.middlewares"),)
-SPLIT_ENTRY = (
-    Key("to", "name", section="http.services"),
-    Key("weight", "weight", INTEGER, default=1),
+SERVICE_MIDDLEWARES = Table((Key("middlewares", "middlewares", TEXTS, section="http.middlewares"),))
+SPLIT_ENTRY = Table(
+    (
+        Key("to", "name", section="http.services"),
+        Key("weight", "weight", INTEGER, default=1),
+    )
 )
-TCP_SPLIT_ENTRY = (
-    Key("to", "name", section="tcp.services"),
-    Key("weight", "weight", INTEGER, default=1),
+TCP_SPLIT_ENTRY = Table(
+    (
+        Key("to", "name", section="tcp.services"),
+        Key("weight", "weight", INTEGER, default=1),
+    )
 )
-TCP_SERVER = (Key("address", "address"), Key("tls", "tls", BOOLEAN))
-TCP_LOAD_BALANCER = (Key("servers_transport", "serversTransport", absent=("",), section="tcp.serversTransports"),)
-TLS = (
-    Key("passthrough", "passthrough", BOOLEAN),
-    Key("options", "options", absent=("",), section="tls.options"),
-    Key("resolver", "certResolver"),
+TCP_SERVER = Table((Key("address", "address"), Key("tls", "tls", BOOLEAN)))
+TCP_LOAD_BALANCER = Table((Key("servers_transport", "serversTransport", absent=("",), section="tcp.serversTransports"),))
+TLS = Table(
+    (
+        Key("passthrough", "passthrough", BOOLEAN),
+        Key("options", "options", absent=("",), section="tls.options"),
+        Key("resolver", "certResolver"),
+    )
 )
-DOMAIN = (Key("main", "main"), Key("sans", "sans", TEXTS))
-OBSERVABILITY = (
-    Key("access_logs", "accessLogs", BOOLEAN),
-    Key("metrics", "metrics", BOOLEAN),
-    Key("tracing", "tracing", BOOLEAN),
-    Key("trace_verbosity", "traceVerbosity", absent=("",)),
+DOMAIN = Table((Key("main", "main"), Key("sans", "sans", TEXTS)))
+OBSERVABILITY = Table(
+    (
+        Key("access_logs", "accessLogs", BOOLEAN),
+        Key("metrics", "metrics", BOOLEAN),
+        Key("tracing", "tracing", BOOLEAN),
+        Key("trace_verbosity", "traceVerbosity", absent=("",)),
+    )
 )
-TLS_OPTIONS = (
-    Key("min_version", "minVersion"),
-    Key("max_version", "maxVersion"),
-    Key("cipher_suites", "cipherSuites", TEXTS),
-    Key("curve_preferences", "curvePreferences", TEXTS),
-    Key("alpn_protocols", "alpnProtocols", TEXTS),
-    Key("sni_strict", "sniStrict", BOOLEAN),
-    Key("client_auth_type", "clientAuthType", inside="clientAuth"),
-    Key("client_auth_ca_files", "caFiles", TEXTS, inside="clientAuth"),
+TLS_OPTIONS = Table(
+    (
+        Key("min_version", "minVersion"),
+        Key("max_version", "maxVersion"),
+        Key("cipher_suites", "cipherSuites", TEXTS),
+        Key("curve_preferences", "curvePreferences", TEXTS),
+        Key("alpn_protocols", "alpnProtocols", TEXTS),
+        Key("sni_strict", "sniStrict", BOOLEAN),
+        Key("client_auth_type", "clientAuthType", inside="clientAuth"),
+        Key("client_auth_ca_files", "caFiles", TEXTS, inside="clientAuth"),
+    )
 )
 
 
@@ -256,9 +302,9 @@ def take_sticky(node: Taking, at: Path, reader: Reader, service: str, *, split: 
         said = "`sticky` without a `cookie` does nothing: Traefik pins nobody"
         node.report(warning(Code.STICKY_EMPTY, said, at, instead="write `cookie: {name: …}` below it", span=node.key_span_of("sticky")))
         return None
-    reader.spans[at] = node.span_of("sticky")
+    reader.spans[at] = node.spot_of("sticky")
     path = (*at, "cookie")
-    reader.spans[path] = sticky.span_of("cookie")
+    reader.spans[path] = sticky.spot_of("cookie")
     tree = take(cookie, COOKIE, path, reader)
     _named(cookie, tree, path, f"{service}@{reader.provider}")
     _same_site(cookie, tree, path, reader, split=split)
@@ -284,18 +330,20 @@ def _same_site(cookie: Taking, tree: dict[str, Tree], path: Path, reader: Reader
     written = tree.pop("same_site", None)
     if not isinstance(written, str):
         return
-    span, place = cookie.span_of("sameSite"), (*path, "same_site")
+    place = (*path, "same_site")
     site = written.lower() if reader.version >= (3, 6) else written
     if site not in SAME_SITE:
         said = f"sameSite {written!r} is not known: Traefik sends the cookie without it"
         cookie.error(Code.COOKIE, said, "sameSite", instead="write none, lax or strict")
     elif split and reader.version < (3, 0):
         said = "Traefik 2 ignores the sameSite of a weighted service"
-        cookie.report(warning(Code.ASSUMED, said, place, instead="read as if it were not there", span=span))
+        cookie.report(warning(Code.ASSUMED, said, place, instead="read as if it were not there", span=cookie.span_of("sameSite")))
     elif site == "none" and tree.get("secure") is not True:
         said = f"browsers refuse the cookie {tree['name']!r}: SameSite=None needs Secure"
         fix = Fix("set secure", _secure(cookie, reader))
-        cookie.report(Diagnostic(Code.SAME_SITE_NONE, Severity.ERROR, said, place, "say `secure: true`", span, (fix,)))
+        cookie.report(
+            Diagnostic(Code.SAME_SITE_NONE, Severity.ERROR, said, place, "say `secure: true`", cookie.span_of("sameSite"), (fix,))
+        )
     else:
         tree["same_site"] = site
 

@@ -11,11 +11,12 @@ from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.decoding import decode, position
 from pinfeather.translators._syntax.go_template import first_action, unescape_actions
 from pinfeather.translators._syntax.taking import TRAEFIK_FILE, Taking
-from pinfeather.translators._syntax.tree import LIMITS, Reading, Tree
+from pinfeather.translators._syntax.tree import LIMITS, Reading, Spans, Tree
+from pinfeather.translators._traefik.ladders import Router
 from pinfeather.translators._traefik.middlewares import take_middleware
 from pinfeather.translators._traefik.names import Names
-from pinfeather.translators._traefik.nouns import TLS_OPTIONS, Reader, Spans, take
-from pinfeather.translators._traefik.routing import Router, routes_of, say_assumed, take_router
+from pinfeather.translators._traefik.nouns import TLS_OPTIONS, Reader, take
+from pinfeather.translators._traefik.routing import routes_of, say_assumed, take_router
 from pinfeather.translators._traefik.services import take_service, take_tcp_service
 from pinfeather.translators._traefik.supports import HTTP_TRANSPORT, TCP_TRANSPORT
 from pinfeather.translators.contract import File
@@ -46,7 +47,7 @@ class Gathered:
         self.things: dict[tuple[str, str], dict[str, _Named]] = {}
         self.roots: list[Taking] = []
         self.found: list[Diagnostic] = []
-        self.spans: Spans = {}
+        self.spans = Spans()
         self.lost: dict[str, set[str]] = {}
         """Names of what was defined and cannot be read, by section: what leads there is left out without a word."""
         self.names = Names()
@@ -201,7 +202,7 @@ def _document(gathered: Gathered) -> Tree:
 
     def transport(keys: tuple[str, ...]) -> Callable[[str, _Named, Path], Tree]:
         def make(_name: str, thing: _Named, at: Path) -> Tree:
-            thing.reader.spans[at] = thing.node.span
+            thing.reader.spans[at] = thing.node.spot
             written = list(thing.node.value) if isinstance(thing.node.value, dict) else []
             known = {key.lower(): key for key in keys}
             found = {known[key.lower()]: thing.node.tree(key) for key in written if key.lower() in known}
@@ -233,7 +234,7 @@ def _document(gathered: Gathered) -> Tree:
 
 
 def _tls_options(_name: str, thing: _Named, at: Path) -> Tree:
-    thing.reader.spans[at] = thing.node.span
+    thing.reader.spans[at] = thing.node.spot
     found = take(thing.node, TLS_OPTIONS, at, thing.reader)
     thing.node.known("disableSessionTickets", "preferServerCipherSuites")
     return found

@@ -6,14 +6,13 @@ read always and written always.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, warning
 from pinfeather.model.document import Document
-from pinfeather.model.match import Host, HostRegex, Match, PathIs, PathMatch, ServerNameIs, both, conjuncts, either, leaves
+from pinfeather.model.match import Match, PathIs, PathMatch, ServerNameIs, both, conjuncts, either
 from pinfeather.model.normal import alone, conditions, lift, lifted, precedence, tcp_lifted
 from pinfeather.model.noun import Template
 from pinfeather.model.overlap import overlap
@@ -23,8 +22,9 @@ from pinfeather.translators._syntax.rule_doubts import Syntax, misread, refused,
 from pinfeather.translators._syntax.rule_v2 import parse_http_v2, parse_tcp_v2
 from pinfeather.translators._syntax.rule_v2_print import print_http_v2, print_tcp_v2
 from pinfeather.translators._syntax.taking import Taking
-from pinfeather.translators._syntax.tree import Tree
-from pinfeather.translators._traefik.nouns import DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, Reader, Spans, put, take
+from pinfeather.translators._syntax.tree import Spans, Tree
+from pinfeather.translators._traefik.ladders import Ladder, Router, lift_canaries
+from pinfeather.translators._traefik.nouns import DOMAIN, OBSERVABILITY, TEXTS, TLS, Key, Reader, Table, put, take
 from pinfeather.translators._traefik.numbers import numbers, tcp_numbers
 
 _HIGHEST = 2**63 - 1 - 1000
@@ -34,34 +34,19 @@ EVERYTHING = PathIs.model_construct(path=PathMatch.model_construct(prefix="/"))
 """Holds for every request: Traefik wants a rule that says something."""
 
 
-def _keys(side: str) -> tuple[Key, ...]:
-    return (
-        Key("entry_points", "entryPoints", TEXTS),
-        Key("middlewares", "middlewares", TEXTS, section=f"{side}.middlewares"),
-    )
-
-
-class Router(NamedTuple):
-    """One router as it was read. `tree` has the fields of a route that a canary shares with it; spans count from the router."""
-
-    name: str
-    match: Match
-    to: str
-    priority: int
-    assumed: bool
-    tree: dict[str, Tree]
-    node: Taking
-    spans: Spans
-    origin: str = ""
-    """Where it stands, if only what stands in the same place may be its canary."""
+_SHELL = {
+    side: Table((Key("entry_points", "entryPoints", TEXTS), Key("middlewares", "middlewares", TEXTS, section=f"{side}.middlewares")))
+    for side in ("http", "tcp")
+}
+_HTTP_TLS = Table(TLS[1:])
 
 
 def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router | None:
     """One router, or None where none can be made of it; the reason was reported."""
     side = "tcp" if tcp else "http"
-    spans: Spans = {(): node.span, ("name",): node.key_span}
+    spans = Spans({(): node.spot, ("name",): node.key_span})
     own = reader._replace(spans=spans)
-    tree = take(node, _keys(side), (), own)
+    tree = take(node, _SHELL[side], (), own)
     if (tls := _take_tls(node, own, tcp=tcp)) is not None:
         tree["tls"] = tls
     if not tcp and (held := node.map("observability")) is not None:
@@ -93,13 +78,13 @@ def _take_tls(node: Taking, reader: Reader, *, tcp: bool) -> Tree:
     if tls is None:
         return None
     reader.mark(("tls",), node, "tls")
-    tree = take(tls, TLS if tcp else TLS[1:], ("tls",), reader)
+    tree = take(tls, TLS if tcp else _HTTP_TLS, ("tls",), reader)
     if tree.get("passthrough") is True:
         tree["terminate"] = False
     domains: list[Tree] = []
     for item in tls.list("domains"):
         here: Path = ("tls", "domains", len(domains))
-        reader.spans[here] = item.span
+        reader.spans[here] = item.spot
         domains.append(take(item, DOMAIN, here, reader))
     if domains:
         tree["domains"] = domains
@@ -116,7 +101,7 @@ def take_rule(
     if not rule:
         node.error(Code.RULE, f"the router {name!r} has no rule: Traefik disables it", instead=f"add `{key}: Host(`…`)`")
         return None, 0
-    spans[("match",)] = node.span_of(key)
+    spans[("match",)] = node.spot_of(key)
     if syntax not in (None, "", "v2", "v3", "default"):
         said = f"{syntax_key} {syntax!r} is not known: Traefik takes it for v3 without a word"
         node.report(warning(Code.ASSUMED, said, instead="write v2 or v3", span=node.span_of(syntax_key)))
@@ -163,8 +148,14 @@ def _inside(span: Span, rule: str, offset: int, reader: Reader) -> Span:
 
 def routes_of(routers: Sequence[Router], section: str, spans: Spans, *, lift: bool) -> list[Tree]:
     """The trees of the routes at `section`; with `lift`, what is another router with one more condition is its canary."""
+    return trees_of(lift_canaries(routers) if lift else [(router, []) for router in routers], section, spans)
+
+
+def trees_of(ladders: Iterable[Ladder], section: str, spans: Spans) -> list[Tree]:
+    """The same for canaries that were lifted already."""
     found: list[Tree] = []
-    for base, canaries in lift_canaries(routers) if lift else [(router, []) for router in routers]:
+    spots = spans.spots
+    for base, canaries in ladders:
         at: Path = (section, len(found))
         tree = {
             "name": base.name,
@@ -173,18 +164,24 @@ def routes_of(routers: Sequence[Router], section: str, spans: Spans, *, lift: bo
             "priority": base.priority,
             **base.tree,
         }
-        spans.update({(*at, *path): span for path, span in base.spans.items()})
-        spans.update({(*at, key): base.spans[("match",)] for key in ("hosts", "path", "sni")})
+        own = base.spans.spots
+        spans.put_below(at, base.spans)
+        for key in ("hosts", "path", "sni"):
+            spots[(*at, key)] = own[("match",)]
         below: list[Tree] = []
         for router, when in canaries:
             here = (*at, "canaries", len(below))
             below.append({"name": router.name, "when": _plain(when), "to": router.to, "priority": router.priority})
-            names = {(): (), ("name",): ("name",), ("match",): ("when",), ("to",): ("to",), ("priority",): ("priority",)}
-            spans.update({(*here, *new): router.spans[old] for old, new in names.items() if old in router.spans})
+            spots.update({here + new: spot for old, new in _OF_CANARY if (spot := router.spans.spots.get(old)) is not None})
         if below:
             tree["canaries"] = below
         found.append(tree)
     return found
+
+
+_OF_CANARY: tuple[tuple[Path, Path], ...] = (
+    ((), ()), (("name",), ("name",)), (("match",), ("when",)), (("to",), ("to",)), (("priority",), ("priority",)),
+)  # fmt: skip
 
 
 def _conditions(match: Match, *, tcp: bool) -> dict[str, Tree]:
@@ -195,73 +192,20 @@ def _conditions(match: Match, *, tcp: bool) -> dict[str, Tree]:
         rest = route.match
     else:
         form = lift(match)
-        parts = {"hosts": list(form.hosts), "path": None if form.path is None else form.path.model_dump(exclude_none=True)}
+        parts = {"hosts": list(form.hosts), "path": None if form.path is None else _path(form.path)}
         rest = form.match
     parts["match"] = None if rest is None else _plain(rest)
     return {key: value for key, value in parts.items() if value}
 
 
+def _path(path: PathMatch) -> Tree:
+    texts = ((key, text) for key, text in path.__dict__.items() if text is not None)
+    return {key: {"template": str(text)} if isinstance(text, Template) else text for key, text in texts}
+
+
 def _plain(match: Match) -> Tree:
     tree: Tree = match.model_dump(mode="json", exclude_none=True)
     return tree
-
-
-def lift_canaries(routers: Sequence[Router]) -> list[tuple[Router, list[tuple[Router, Match]]]]:
-    """Routers that are another one with further conditions, a higher priority and all else alike, as its canaries.
-
-    Hosts and paths are never the further condition: another path is another route, not another version of one. Lifted
-    only where the canary, taken out again, is the very router that was read, so that no decision changes.
-    """
-    groups: dict[tuple[str, frozenset[Match]], list[Router]] = {}
-    for router in routers:
-        places = frozenset(part for part in conjuncts(router.match) if _is_place(part))
-        groups.setdefault((f"{router.origin} {json.dumps(router.tree, sort_keys=True)}", places), []).append(router)
-    under: dict[str, tuple[str, Match]] = {}
-    for group in groups.values():
-        roots: list[tuple[Router, frozenset[Match]]] = []
-        for router in sorted(group, key=lambda each: each.priority):
-            own = frozenset(conjuncts(router.match))
-            bases = [base for base, parts in reversed(roots) if parts < own and base.priority < router.priority]
-            lifts = ((base.name, when) for base in bases if (when := _when(router, base)) is not None)
-            if (found := next(lifts, None)) is not None:
-                under[router.name] = found
-            else:
-                roots.append((router, own))
-    made: dict[str, tuple[Router, list[tuple[Router, Match]]]] = {r.name: (r, []) for r in routers if r.name not in under}
-    for router in sorted(routers, key=lambda each: -each.priority):
-        if router.name in under:
-            base, when = under[router.name]
-            made[base][1].append((router, when))
-    return list(made.values())
-
-
-def is_canary_of(match: Match, base: Match) -> bool:
-    """Whether a rule is another one with a further condition, so that `lift_canaries` lifts it if it comes first and is alike else."""
-    parts, own = frozenset(conjuncts(base)), frozenset(conjuncts(match))
-    places = (frozenset(part for part in each if _is_place(part)) for each in (parts, own))
-    return parts < own and len(set(places)) == 1 and _further(match, base) is not None
-
-
-def _is_place(part: Match) -> bool:
-    return any(isinstance(leaf, Host | HostRegex | PathIs) for leaf in leaves(part))
-
-
-def _when(router: Router, base: Router) -> Match | None:
-    """The further condition of a router, if it can be the canary of the base without any change."""
-    return _further(router.match, base.match)
-
-
-def _further(match: Match, base: Match) -> Match | None:
-    rest = list(conjuncts(match))
-    for part in conjuncts(base):
-        if part not in rest:
-            return None
-        rest.remove(part)
-    when = both(tuple(rest))
-    if when is None or any(_is_place(part) for part in rest):
-        return None
-    again = lift(both((*conjuncts(base), when)) or when)
-    return when if again == lift(match) else None
 
 
 def _bare(router: Router) -> Route:
@@ -376,7 +320,7 @@ def tcp_rule(route: TcpRoute, rules: Rules = V3) -> str:
 
 
 def _put_shell(route: Route | TcpRoute) -> dict[str, Tree]:
-    return put(route, _keys("http"))
+    return put(route, _SHELL["http"])
 
 
 def put_observability(observability: Observability) -> dict[str, Tree]:

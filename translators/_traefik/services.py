@@ -34,7 +34,7 @@ _CHECKS = (("health_check", "healthCheck", HEALTH_CHECK), ("passive_health_check
 
 def take_service(name: str, node: Taking, at: Path, reader: Reader) -> Tree:
     """The tree of the service at `at`, or None where the model has no noun for it or it is none; the reason was reported."""
-    reader.spans[at] = node.span
+    reader.spans[at] = node.spot
     own = take(node, SERVICE_MIDDLEWARES, at, reader)
     if any(key.lower() in {kind.lower() for kind in _NO_NOUN} for key in (node.value if isinstance(node.value, dict) else ())):
         node.known(*_NO_NOUN, why="the model has no such service, and what goes there is left out")
@@ -94,10 +94,10 @@ def _listed(node: Taking, key: str, keys: tuple[Key, ...], at: Path, reader: Rea
     found: list[Tree] = []
     for item in node.list(key):
         here = (*at, len(found))
-        reader.spans[here] = item.span
+        reader.spans[here] = item.spot
         server = take(item, keys, here, reader)
         if reader.labels and (container := item.map("container")) is not None:
-            reader.spans[(*here, "container")] = container.span
+            reader.spans[(*here, "container")] = container.spot
             server["container"] = take(container, CONTAINER, (*here, "container"), reader)
         found.append(server)
     return found
@@ -110,7 +110,7 @@ def _entries(node: Taking, at: Path, keys: tuple[Key, ...], reader: Reader) -> l
 
 def take_tcp_service(node: Taking, at: Path, reader: Reader) -> Tree:
     """The same for TCP."""
-    reader.spans[at] = node.span
+    reader.spans[at] = node.spot
     balancer, weighted = _one_kind(node)
     if weighted is not None:
         weighted.known("healthCheck")
