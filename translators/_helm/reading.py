@@ -157,7 +157,7 @@ class _Reader:
             for each in yaml.read(words.text, self.whole.file, yaml.KUBERNETES):
                 said = tuple(one._replace(span=span, fixes=()) for one in each.diagnostics)
                 mark = (*item.mark[:4], ())
-                yield replace(each, value=words.restored(each.value), mark=mark, first_line=self.whole.first_line, diagnostics=said)
+                yield replace(each, value=words.restored(each.value), place=mark, first_line=self.whole.first_line, diagnostics=said)
 
     def _mapping(self, item: Item) -> Iterator[Reading]:
         """An object that is written as a mapping: the chart makes a text of it, and fills that in."""

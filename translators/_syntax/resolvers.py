@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -34,6 +35,8 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _CORE_INT = re.compile(r"(?P<dec>[-+]?[0-9]+)|0o(?P<oct>[0-7]+)|0x(?P<hex>[0-9a-fA-F]+)")
 _GO_INT = re.compile(r"(?P<sign>[-+]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*))")
 _BASES = {"dec": 10, "oct": 8, "hex": 16, "bin": 2}
+NUMERIC = "+-.0123456789"
+"""What a number can begin with."""
 _LONGEST = 80  # a sign, `0b` and 64 digits fit; nobody writes a longer number
 
 
@@ -69,23 +72,28 @@ class Resolver:
         self.words = words
         self.number = number
         self.merge = merge
-        self.first = frozenset(word[:1] for word in words) | set("+-.0123456789")
+        self.first = frozenset(word[:1] for word in words) | set(NUMERIC)
         """What a plain scalar that is not a text can begin with: all others need no look at the tables."""
 
     def __call__(self, text: str, digits: int = 18) -> Scalar:
         """The value of a plain scalar. Raises `OutOfRangeError` for whole numbers of more than `digits` digits."""
         if text in self.words:
             return self.words[text]
-        if text[0] not in "+-.0123456789":
+        if text[0] not in NUMERIC:
             return text
         if len(text) > _LONGEST:
             if text.replace("_", "").lstrip("+-").isdigit():
                 raise OutOfRangeError(f"a number of {len(text)} digits is out of range")
             return text
-        value = self.number(text)
-        if isinstance(value, int) and abs(value) >= 10**digits:
-            raise OutOfRangeError(f"the number {text} has more than {digits} digits")
-        return value
+        return _bounded(self.number, text, digits)
+
+
+@lru_cache(maxsize=1024)  # ports and weights come again and again
+def _bounded(number: Callable[[str], Scalar], text: str, digits: int) -> Scalar:
+    value = number(text)
+    if isinstance(value, int) and abs(value) >= 10**digits:
+        raise OutOfRangeError(f"the number {text} has more than {digits} digits")
+    return value
 
 
 CORE = Resolver("core", _words(_spelt("true"), _spelt("false")), _core_number, merge=False)

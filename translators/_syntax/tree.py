@@ -6,7 +6,7 @@ a YAML alias shares the value of its anchor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -24,22 +24,16 @@ because one is made for every scalar of a file."""
 NOWHERE: Mark = (0, 0, 0, 0, ())
 
 
-class Origin(NamedTuple):
-    """What turns the marks of a document into spans."""
-
-    file: str
-    first_line: int
-
-
-Spot: TypeAlias = Span | tuple[Origin, Mark]
-"""A place that becomes a span when somebody asks (`span_of_spot`): most never are asked for."""
+Spot: TypeAlias = "Span | tuple[Reading, Path, bool]"
+"""A place that becomes a span when somebody asks (`span_of_spot`), as most are never asked for: a document, a path in it, and
+whether the key is meant that stands there."""
 
 
 def span_of_spot(spot: Spot) -> Span:
     if isinstance(spot, Span):
         return spot
-    (file, first), (line, column, end_line, end_column, _) = spot
-    return Span(file, line + first, column + 1, end_line + first, end_column + 1)
+    reading, path, of_key = spot
+    return reading.key_span_at(path) if of_key else reading.span_at(path)
 
 
 class Spans(MutableMapping[Path, Span]):
@@ -96,39 +90,99 @@ class Reading:
     """One document as it was read. With an error in `diagnostics`, `value` may lack what the error is about."""
 
     value: Tree
-    mark: Mark
+    place: Mark | Callable[[], Mark]
     file: str
     diagnostics: tuple[Diagnostic, ...] = ()
     first_line: int = 1  # the line of `file` that the marks count from
     text: str = field(default="", repr=False)
     """The document's own text, separators included: the texts of a stream put together are the stream."""
 
+    @cached_property
+    def mark(self) -> Mark:
+        """Where the value stands, and all that is in it; made when it is first asked for, where `place` can make it."""
+        return self.place() if callable(self.place) else self.place
+
     @property
     def broken(self) -> bool:
         return any(d.severity is Severity.ERROR for d in self.diagnostics)
-
-    @cached_property
-    def origin(self) -> Origin:
-        return Origin(self.file, self.first_line)
 
     def span(self, mark: Mark) -> Span:
         line, column, end_line, end_column, _ = mark
         first = self.first_line
         return Span(self.file, line + first, column + 1, end_line + first, end_column + 1)
 
-    def spot(self, mark: Mark) -> Spot:
-        """The same for later. What has marks inside becomes a span now, so that these need not be kept."""
-        return self.span(mark) if mark[4] else (self.origin, mark)
+    def span_at(self, path: Path) -> Span:
+        """Where a value stands; one that is not there, where the last stands on the way to it."""
+        return self.span(self.marks_at(path)[1])
+
+    def key_span_at(self, path: Path) -> Span:
+        """The same of the key of a mapping's entry; of what is none, where it stands itself."""
+        return self.span(self.marks_at(path)[0])
 
     @cached_property
     def spans(self) -> Mapping[Path, Span]:
-        """Where every value stands; `()` is the whole document. Made on first use."""
-        return {path: self.span(mark) for path, _, mark in walk(self.value, self.mark)}
+        """Where every value stands; `()` is the whole document. Each is made when it is looked up."""
+        return _Places(self, keys=False)
 
     @cached_property
     def key_spans(self) -> Mapping[Path, Span]:
-        """Where the key of every mapping entry stands, by the path of the entry. Made on first use."""
-        return {path: self.span(key) for path, key, _ in walk(self.value, self.mark) if key is not None}
+        """Where the key of every mapping entry stands, by the path of the entry."""
+        return _Places(self, keys=True)
+
+    def marks_at(self, path: Path) -> tuple[Mark, Mark, int]:
+        """The marks of key and value (twice the value's, where it is no entry of a mapping), and how many steps are there."""
+        tree, mark = self.value, self.mark
+        key_mark = mark
+        for steps, step in enumerate(path):
+            inner = mark[4]
+            if isinstance(tree, dict) and isinstance(step, str) and step in tree:
+                if len(inner) == 2 * len(tree):
+                    index = 2 * self._index(tree, step)
+                    key_mark, mark = inner[index], inner[index + 1]
+                else:
+                    key_mark = mark
+                tree = tree[step]
+            elif isinstance(tree, list) and isinstance(step, int) and 0 <= step < len(tree):
+                key_mark = mark = inner[step] if len(inner) == len(tree) else mark
+                tree = tree[step]
+            else:
+                return key_mark, mark, steps
+        return key_mark, mark, len(path)
+
+    def _index(self, pairs: dict[str, Tree], key: str) -> int:
+        if len(pairs) <= _SMALL:
+            return list(pairs).index(key)
+        known = self._indices.get(id(pairs))
+        if known is None:
+            known = self._indices[id(pairs)] = {each: index for index, each in enumerate(pairs)}
+        return known[key]
+
+    @cached_property
+    def _indices(self) -> dict[int, dict[str, int]]:
+        """Of large mappings of this document, by identity: the number of each key."""
+        return {}
+
+
+_SMALL = 16
+
+
+class _Places(Mapping[Path, Span]):
+    """The spans of a document's values, or of the keys of its mappings' entries."""
+
+    def __init__(self, reading: Reading, *, keys: bool) -> None:
+        self._reading, self._keys = reading, keys
+
+    def __getitem__(self, path: Path) -> Span:
+        key_mark, mark, steps = self._reading.marks_at(path)
+        if steps != len(path) or (self._keys and not (path and isinstance(path[-1], str))):
+            raise KeyError(path)
+        return self._reading.span(key_mark if self._keys else mark)
+
+    def __iter__(self) -> Iterator[Path]:
+        return (path for path, key, _ in walk(self._reading.value, self._reading.mark) if key is not None or not self._keys)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def entries(value: dict[str, Tree], mark: Mark) -> Iterator[tuple[str, Tree, Mark, Mark]]:

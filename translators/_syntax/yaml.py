@@ -19,6 +19,7 @@ from pinfeather.translators._syntax.resolvers import CORE, GO_YAML_V3, KUBERNETE
 from pinfeather.translators._syntax.tree import LIMITS, NOWHERE, Limits, Reading, Tree
 from pinfeather.translators._syntax.yaml_construct import documents
 from pinfeather.translators._syntax.yaml_emit import emit, emit_all
+from pinfeather.translators._syntax.yaml_lines import read_lines
 
 __all__ = [
     "CORE", "GO_YAML_V3", "KUBERNETES", "LIMITS", "Limits", "Reading", "Resolver", "Tree", "emit", "emit_all", "read",
@@ -86,4 +87,5 @@ def _limited(part: str, file: str, line: int, resolver: Resolver, limits: Limits
     if len(part) > limits.document_bytes or (not part.isascii() and len(part.encode("utf-8")) > limits.document_bytes):
         large = too_large(limits.document_bytes, Span(file, line, 1))
         return [Reading(None, NOWHERE, file, (large,), line, part)]
-    return documents(part, file, line, resolver, limits)
+    short = read_lines(part, file, line, resolver, limits)
+    return documents(part, file, line, resolver, limits) if short is None else [short]
