@@ -63,7 +63,7 @@ class Taking:
         self.path = path
         self._book = book
         self._pairs: Mapping[str, Tree] = value if isinstance(value, dict) else _NOTHING
-        self._asked: dict[str, None] = {}
+        self._asked: dict[str, bool | None] = {}  # True: it was here, and is taken
         self._gone: tuple[str, ...] = ()  # keys that were taken by another spelling
         self._folded: dict[str, list[str]] | None = None  # keys by their lower case, made when one is not found as it is asked for
         self._below: _Takings | tuple[()] = ()
@@ -142,7 +142,7 @@ class Taking:
     def entries(self) -> Iterator[tuple[str, Taking]]:
         """Every entry that is left, by its written name. An entry that is no mapping is reported and left out."""
         for key in self._left():
-            self._asked[key] = None
+            self._asked[key] = True
             value = self._pairs[key]
             if isinstance(value, dict):
                 yield key, self._child(value, key)
@@ -235,6 +235,20 @@ class Taking:
         name = self._take(key)
         return None if name is None else self._pairs[name]
 
+    def present(self, keys: Mapping[str, None]) -> _Texts:
+        """Those of the keys that are here and not taken yet, in their order. All of them count as asked for."""
+        if self._asked:
+            self._asked.update({key: None for key in keys if key not in self._asked})
+        else:
+            self._asked.update(keys)
+        if not self._pairs:
+            return []
+        left = self._left()
+        if not self._book.manner.fold_case:
+            return [key for key in keys if key in left]
+        folded = {name.lower() for name in left}
+        return [key for key in keys if key.lower() in folded]
+
     def forget(self) -> None:
         """Takes everything that is left, of something that another finding already speaks of as a whole."""
         self._pairs = _NOTHING
@@ -271,7 +285,7 @@ class Taking:
 
     def left(self) -> _Findings:
         """What nobody took, here and below: one error for each key, with the nearest key that was asked for."""
-        found = [] if self._pairs.keys() <= self._asked.keys() else [self._unknown(key) for key in self._left()]
+        found = [self._unknown(key) for key in self._left()]
         for child in self._below:
             found += child.left()
         return found
@@ -285,21 +299,21 @@ class Taking:
     def _take(self, key: str) -> str | None:
         """Takes what is under a key: the key as it is written, or None where nothing is left there, or a null."""
         pairs, asked = self._pairs, self._asked
-        if key in pairs and key not in asked and key not in self._gone:
-            asked[key] = None
+        if key in pairs and not asked.get(key) and key not in self._gone:
+            asked[key] = True
             return None if pairs[key] is None else key
-        asked[key] = None
+        asked.setdefault(key)
         if not pairs or not self._book.manner.fold_case:
             return None
         for name in self._spellings(key):
-            if name in pairs and name not in asked and name not in self._gone:
+            if not asked.get(name) and name not in self._gone:
                 self._gone = (*self._gone, name)
                 return None if pairs[name] is None else name
         return None
 
     def _left(self) -> _Texts:
         """The keys that nobody has taken yet."""
-        return [key for key in self._pairs if key not in self._asked and key not in self._gone]
+        return [key for key in self._pairs if not self._asked.get(key) and key not in self._gone]
 
     def _spellings(self, key: str) -> Sequence[str]:
         """The keys here that are this one but for their case."""
