@@ -243,16 +243,20 @@ def conjuncts(match: Match | None) -> tuple[Match, ...]:
     """The parts that must all hold, nested `all`s opened."""
     if match is None:
         return ()
-    if isinstance(match, AllOf):
-        return tuple(inner for part in match.all for inner in conjuncts(part))
-    return (match,)
+    if not isinstance(match, AllOf):
+        return (match,)
+    if not any(isinstance(part, AllOf) for part in match.all):
+        return match.all
+    return tuple(inner for part in match.all for inner in conjuncts(part))
 
 
 def alternatives(match: Match) -> tuple[Match, ...]:
     """The parts of which one must hold, nested `any`s opened."""
-    if isinstance(match, AnyOf):
-        return tuple(inner for part in match.any for inner in alternatives(part))
-    return (match,)
+    if not isinstance(match, AnyOf):
+        return (match,)
+    if not any(isinstance(part, AnyOf) for part in match.any):
+        return match.any
+    return tuple(inner for part in match.any for inner in alternatives(part))
 
 
 def both(parts: tuple[Match, ...]) -> Match | None:

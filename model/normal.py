@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import is_
 from typing import NamedTuple, TypeVar
 
 from pinfeather.model.canary import Canary
@@ -30,6 +31,8 @@ from pinfeather.model.routes import Route, TcpRoute
 from pinfeather.model.services import LoadBalancer, Service, Split, TcpSplit
 
 _ANY_NAME = ServerNameIs.model_construct(sni="*")
+_EVERY_PATH = PathMatch.model_construct(prefix="/")
+_NO_METADATA = Metadata.model_construct()
 
 
 class Rung(NamedTuple):
@@ -39,15 +42,15 @@ class Rung(NamedTuple):
     canary: int | None
 
 
-def _specificity(hosts: tuple[str, ...], match: tuple[Match, ...], paths: tuple[PathIs, ...]) -> tuple[int, int, int, int]:
+def _specificity(form: Lifted) -> tuple[int, int, int, int]:
+    match = conjuncts(form.match)
     host = 0
-    if hosts:
-        host = 2 if any(name.startswith("*") for name in hosts) else 3
+    if form.hosts:
+        host = 2 if any(name.startswith("*") for name in form.hosts) else 3
     elif any(isinstance(part, HostRegex) for part in match):
         host = 1
     kind = length = 0
-    if paths:
-        path = paths[0].path
+    if (path := form.path) is not None:
         text = path.exact or path.prefix or path.regex or ""
         kind, length = (3 if path.exact is not None else 2 if path.prefix is not None else 1), len(text)
     return host, kind, length, len(match)
@@ -58,11 +61,12 @@ def _number(priority: int | Template | None) -> int:
     return 0 if priority is None or isinstance(priority, Template) else priority
 
 
-def _rank(route: Route, canary: Canary | None) -> tuple[int, tuple[int, int, int, int]]:
-    lifted = lift(both((*conditions(route), *((canary.when,) if canary is not None else ()))))
-    priority = canary.priority if canary is not None else route.priority
-    paths = (PathIs.model_construct(path=lifted.path),) if lifted.path is not None else ()
-    return _number(priority), _specificity(lifted.hosts, conjuncts(lifted.match), paths)
+def _rank(route: Route, canary: Canary | None) -> tuple[int, int, int, int, int]:
+    """What a rung comes first by; the smaller one does."""
+    match = route.match if canary is None else both((*conjuncts(route.match), canary.when))
+    priority = route.priority if canary is None else canary.priority
+    host, kind, length, parts = _specificity(_lifted(route.hosts, route.path, match))
+    return -_number(priority), -host, -kind, -length, -parts
 
 
 def precedence(document: Document) -> tuple[Rung, ...]:
@@ -70,15 +74,15 @@ def precedence(document: Document) -> tuple[Rung, ...]:
 
     A canary without a priority of its own stands directly before its route.
     """
-    entries: list[tuple[int, tuple[int, int, int, int], int, int, Rung]] = []
+    entries: list[tuple[tuple[int, int, int, int, int], int, int, Rung]] = []
     for index, route in enumerate(document.routes):
         own = _rank(route, None)
         for number, canary in enumerate(route.canaries):
             rank = own if canary.priority is None else _rank(route, canary)
-            entries.append((*rank, index, number, Rung(index, number)))
-        entries.append((*own, index, len(route.canaries), Rung(index, None)))
-    entries.sort(key=lambda e: (-e[0], tuple(-part for part in e[1]), e[2], e[3]))
-    return tuple(entry[4] for entry in entries)
+            entries.append((rank, index, number, Rung(index, number)))
+        entries.append((own, index, len(route.canaries), Rung(index, None)))
+    entries.sort()  # no two have one index and number
+    return tuple(entry[3] for entry in entries)
 
 
 # The one form ----------------------------------------------------------------------------------------------------------
@@ -100,58 +104,78 @@ def conditions(route: Route) -> tuple[Match, ...]:
 
 
 def flat(match: Match) -> Match:
-    """The same condition without an `all` in an `all`, an `any` in an `any`, a `not` of a `not`, or a group of one."""
+    """The same condition without an `all` in an `all`, an `any` in an `any`, a `not` of a `not`, or a group of one.
+
+    What is flat already is the same object.
+    """
     if isinstance(match, AllOf):
-        return _group(AllOf, tuple(flat(part) for part in match.all))
+        return _group(match, match.all)
     if isinstance(match, AnyOf):
-        return _group(AnyOf, tuple(flat(part) for part in match.any))
+        return _group(match, match.any)
     if isinstance(match, Not):
         inner = flat(match.none)
-        return inner.none if isinstance(inner, Not) else Not.model_construct(none=inner)
+        if isinstance(inner, Not):
+            return inner.none
+        return match if inner is match.none else Not.model_construct(none=inner)
     return match
 
 
-def _group(kind: type[AllOf] | type[AnyOf], parts: tuple[Match, ...]) -> Match:
+def _group(group: AllOf | AnyOf, parts: tuple[Match, ...]) -> Match:
+    every = isinstance(group, AllOf)
     opened: list[Match] = []
     for part in parts:
-        opened += conjuncts(part) if kind is AllOf else alternatives(part)
-    both_or_either = both if kind is AllOf else either
-    made = both_or_either(tuple(dict.fromkeys(opened)))
+        opened += conjuncts(flat(part)) if every else alternatives(flat(part))
+    distinct = tuple(dict.fromkeys(opened)) if len(opened) > 1 else tuple(opened)
+    if len(distinct) == len(parts) > 1 and all(map(is_, distinct, parts)):
+        return group
+    made = both(distinct) if every else either(distinct)
     assert made is not None
     return made
 
 
 def lift(match: Match | None) -> Lifted:
     """Takes the first choice of hosts and the first path out of a conjunction."""
-    hosts: tuple[str, ...] = ()
-    path: PathMatch | None = None
+    return _lifted((), None, match)
+
+
+def _lifted(hosts: tuple[str, ...], path: PathMatch | None, match: Match | None) -> Lifted:
+    """The form of a conjunction whose first parts are these hosts and this path: `lift` of it, without building it."""
+    if len(hosts) > 1:
+        hosts = tuple(dict.fromkeys(hosts))
+    if match is None:
+        return Lifted(hosts, path, None)
+    whole = flat(match)
+    parts = conjuncts(whole)
     rest: list[Match] = []
-    for part in conjuncts(flat(match)) if match is not None else ():
-        choice = alternatives(part)
-        if not hosts and all(isinstance(one, Host) for one in choice):
-            hosts = tuple(one.host for one in choice if isinstance(one, Host))
-        elif path is None and isinstance(part, PathIs):
+    for part in parts:
+        if isinstance(part, PathIs) and (path is None or part.path == path):
             path = part.path
-        elif part not in rest:
+        elif (names := _names(part)) and (not hosts or names == hosts):
+            hosts = names
+        else:
             rest.append(part)
-    return Lifted(hosts, path, both(tuple(rest)))
+    return Lifted(hosts, path, whole if len(rest) == len(parts) else both(tuple(rest)))
+
+
+def _names(match: Match) -> tuple[str, ...]:
+    """The names of a choice of hosts; none, where it is another condition."""
+    if isinstance(match, Host):
+        return (match.host,)
+    if isinstance(match, AnyOf) and all(isinstance(one, Host) for one in match.any):
+        return tuple(one.host for one in match.any if isinstance(one, Host))
+    return ()
 
 
 def lifted(route: Route) -> Route:
     """The same route with hosts and path outside of its tree."""
-    form = lift(both(conditions(route)))
+    form = _lifted(route.hosts, route.path, route.match)
+    if form.match is route.match and form.path is route.path and form.hosts == route.hosts:
+        return route
     return route.model_copy(update={"hosts": form.hosts, "path": form.path, "match": form.match})
 
 
-def _bare(route: Route) -> Route:
-    """A lifted route without what says nothing: every path begins with `/` (Traefik has no empty rule), no metadata is none."""
-    form = lifted(route)
-    path = None if form.path == PathMatch(prefix="/") else form.path
-    return form.model_copy(update={"path": path, "metadata": _said(form.metadata)})
-
-
 def _said(metadata: Metadata | None) -> Metadata | None:
-    return None if metadata == Metadata() else metadata
+    return None if metadata == _NO_METADATA else metadata
 
 
 Held = TypeVar("Held", LoadBalancer, Split, Middleware, LoadBalancer | Split)
@@ -164,7 +188,7 @@ def _with_said(noun: Held) -> Held:
 def alone(route: Route, index: int) -> Route | None:
     """A canary as a route of its own, where that means the same: it binds nobody, and no binding is asked before it."""
     canary = route.canaries[index]
-    if canary.binds or (route.order == "binding_first" and route.sticky is not None):
+    if not _may_stand_alone(route, canary):
         return None
     return route.model_copy(
         update={
@@ -180,6 +204,10 @@ def alone(route: Route, index: int) -> Route | None:
             "when_down": "fail",
         }
     )
+
+
+def _may_stand_alone(route: Route, canary: Canary) -> bool:
+    return not canary.binds and (route.order != "binding_first" or route.sticky is None)
 
 
 def normal(document: Document) -> Document:
@@ -204,15 +232,14 @@ def normal(document: Document) -> Document:
         route = document.routes[rung.route]
         if rung.canary is not None:
             if (single := alone(route, rung.canary)) is not None:
-                routes.append(_inline(_bare(single).model_copy(update={"priority": numbers[rung]}), document, used, inlined))
+                routes.append(_bare(single, numbers[rung], (), document, used, inlined))
             continue
         kept = tuple(
             canary.model_copy(update={"when": flat(canary.when), "priority": numbers[Rung(rung.route, number)]})
             for number, canary in enumerate(route.canaries)
-            if alone(route, number) is None
+            if not _may_stand_alone(route, canary)
         )
-        update = {"priority": numbers[rung], "canaries": kept, "order": route.order if kept else "rules_first"}
-        routes.append(_inline(_bare(route).model_copy(update=update), document, used, inlined))
+        routes.append(_bare(route, numbers[rung], kept, document, used, inlined))
     return document.model_copy(
         update={
             "entry_points": dict(sorted(document.entry_points.items())),
@@ -247,30 +274,37 @@ def uses(document: Document) -> Counter[str]:
     return found
 
 
-def _inline(route: Route, document: Document, used: Counter[str], inlined: set[str]) -> Route:
-    service = document.services.get(route.to) if route.to is not None else None
-    if (
-        isinstance(service, Split)
-        and not service.middlewares
-        and not _said(service.metadata)
-        and route.to is not None
-        and used[route.to] == 1
-    ):
-        inlined.add(route.to)
-        route = route.model_copy(
-            update={
-                "to": None,
-                "split": service.split,
-                "sticky": service.sticky,
-                "when_down": service.when_down,
-                "weight_zero": service.weight_zero,
-            }
-        )
-    if len(route.split) == 1 and route.sticky is None and route.when_down == "fail":
-        route = route.model_copy(update={"to": route.split[0].to, "split": ()})
-    if not route.split:
-        route = route.model_copy(update={"weight_zero": "drop", "when_down": "fail"})
-    return route
+def _bare(
+    route: Route, priority: int | Template, canaries: tuple[Canary, ...], document: Document, used: Counter[str], inlined: set[str]
+) -> Route:
+    """A lifted route without what says nothing: every path begins with `/` (Traefik has no empty rule), no metadata is none.
+
+    A split that it alone uses stands in the route itself; `inlined` is told of it.
+    """
+    hosts, path, match = _lifted(route.hosts, route.path, route.match)
+    to, split, sticky, weight_zero, when_down = route.to, route.split, route.sticky, route.weight_zero, route.when_down
+    service = document.services.get(to) if to is not None else None
+    if isinstance(service, Split) and not service.middlewares and not _said(service.metadata) and to is not None and used[to] == 1:
+        inlined.add(to)
+        to, split, sticky, weight_zero, when_down = None, service.split, service.sticky, service.weight_zero, service.when_down
+    if len(split) == 1 and sticky is None and when_down == "fail":
+        to, split = split[0].to, ()
+    return route.model_copy(
+        update={
+            "hosts": hosts,
+            "path": None if path == _EVERY_PATH else path,
+            "match": match,
+            "priority": priority,
+            "canaries": canaries,
+            "order": route.order if canaries else "rules_first",
+            "to": to,
+            "split": split,
+            "sticky": sticky,
+            "weight_zero": weight_zero if split else "drop",
+            "when_down": when_down if split else "fail",
+            "metadata": _said(route.metadata),
+        }
+    )
 
 
 def tcp_lifted(route: TcpRoute) -> TcpRoute:

@@ -10,9 +10,10 @@ at each start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, JsonValue
 from pydantic.annotated_handlers import GetJsonSchemaHandler
@@ -20,10 +21,22 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 T = TypeVar("T")
+N = TypeVar("N", bound="Noun")
+
+
+_new = object.__new__
+_hold, _say, _extra, _private = (
+    vars(BaseModel)[slot].__set__ for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
+"""The four things that a pydantic model is made of, set past its own `__setattr__`, which refuses where it is frozen."""
 
 
 class Noun(BaseModel):
-    """Frozen, strict, closed. `defer_build` keeps what a run does not use out of its start-up."""
+    """Frozen, strict, closed. `defer_build` keeps what a run does not use out of its start-up.
+
+    `model_construct`, `model_copy` and `==` do what pydantic's do, without its search for what no noun has (aliases of
+    aliases, private and extra attributes): a large document is made of a hundred thousand of them.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -33,6 +46,56 @@ class Noun(BaseModel):
         validate_by_name=True,
         serialize_by_alias=True,
     )
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        defaults, required, factories = _shape(cls)
+        held = {**defaults, **values}
+        if len(held) != len(defaults) or not required.issubset(values):  # an alias, what is no field, or a half of a noun
+            return super().model_construct(_fields_set, **values)
+        for name, factory in factories:
+            if name not in values:
+                held[name] = factory()
+        return _made(cls, held, set(values) if _fields_set is None else _fields_set)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        if deep:
+            return super().model_copy(update=update, deep=True)
+        held, said = self.__dict__, self.__pydantic_fields_set__
+        return _made(type(self), {**held, **update} if update else held.copy(), said.union(update) if update else said.copy())
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if isinstance(other, Noun):
+            return type(self) is type(other) and self.__dict__ == other.__dict__
+        return NotImplemented
+
+
+class _Shape(NamedTuple):
+    """What `model_construct` asks of a class: every field with its default, in their order."""
+
+    defaults: dict[str, Any]
+    required: frozenset[str]
+    factories: tuple[tuple[str, Callable[[], Any]], ...]
+
+
+@cache
+def _shape(kind: type[Noun]) -> _Shape:
+    fields = kind.model_fields
+    defaults = {name: None if field.is_required() else field.get_default(call_default_factory=True) for name, field in fields.items()}
+    required = frozenset(name for name, field in fields.items() if field.is_required())
+    factories = tuple((name, field.default_factory) for name, field in fields.items() if field.default_factory is not None)
+    return _Shape(defaults, required, factories)  # type: ignore[arg-type] # no factory here takes the other values
+
+
+def _made(kind: type[N], held: dict[str, Any], said: set[str]) -> N:
+    made = _new(kind)
+    _hold(made, held)
+    _say(made, said)
+    _extra(made, None)
+    _private(made, None)
+    return made
 
 
 class Template(str):
