@@ -44,7 +44,7 @@ _HTTP_TLS = Table(TLS[1:])
 def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router | None:
     """One router, or None where none can be made of it; the reason was reported."""
     side = "tcp" if tcp else "http"
-    spans = Spans({(): node.spot, ("name",): node.key_span})
+    spans = Spans({(): node.spot, ("name",): node.key_spot})
     own = reader._replace(spans=spans)
     tree = take(node, _SHELL[side], (), own)
     if (tls := _take_tls(node, own, tcp=tcp)) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 
 from pinfeather.model.diagnostics import Path
@@ -50,14 +50,18 @@ def is_dns(name: str) -> bool:
     return not isinstance(name, Template) and len(name) <= 253 and _DNS.fullmatch(name) is not None
 
 
+@cache
+def _fields(kind: type[Noun]) -> Mapping[str | int, str]:
+    """The field behind each step into a noun: its name or its alias."""
+    return {step: name for name, info in reversed(kind.model_fields.items()) for step in (info.alias, name) if step is not None}
+
+
 def found(document: Document, path: Path) -> object:
     """What stands at a path of a document."""
     value: object = document
     for step in path:
         if isinstance(value, Noun):
-            fields = type(value).model_fields
-            name = next(name for name, info in fields.items() if step in (name, info.alias))
-            value = getattr(value, name)
+            value = getattr(value, _fields(type(value))[step])
         elif isinstance(value, dict):
             value = value[step]
         else:
