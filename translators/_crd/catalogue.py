@@ -237,10 +237,10 @@ def free_name(base: str, taken: set[str]) -> str:
 
 
 def _check_group(obj: KubeObject, options: CrdOptions) -> None:
-    span, path = obj.node.span_of("apiVersion"), (*obj.node.path, "apiVersion")
     if obj.version != VERSION:
         obj.node.error(Code.VALUE, f"there is no {obj.kind} in {obj.group}/{obj.version}", "apiVersion", instead=f"write {API}")
     elif obj.group == OLD_GROUP and options.version >= (3, 0):
+        span, path = obj.node.span_of("apiVersion"), (*obj.node.path, "apiVersion")
         said = f"{obj.where} is of the API group of Traefik 2: Traefik 3 does not look at it"
         fix = Fix(f"write {API}", (Edit(span, API),))
         obj.node.report(Diagnostic(Code.OLD_API_GROUP, Severity.ERROR, said, path, f"write `apiVersion: {API}`", span, (fix,)))

@@ -314,9 +314,9 @@ def inline_splits(tree: dict[str, Tree], backends: Backends) -> None:
             del route["to"], backends.services[name]
             route.update(service)
             for path in below.get(name, ()):
-                span = catalogue.spans.pop(path)
+                spot = catalogue.spans.spots.pop(path)
                 if len(path) > 2:
-                    catalogue.spans[(section, index, *path[2:])] = span
+                    catalogue.spans[(section, index, *path[2:])] = spot
         canaries = route.get("canaries")
         for number, canary in enumerate(canaries if isinstance(canaries, list) else ()):
             if isinstance(canary, dict) and canary.get("name") == f"{route['name']}-canary-{number + 1}":
