@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Severity, error, info, nearest
@@ -83,7 +84,11 @@ class Catalogue:
     _by_namespace: dict[str, dict[str, list[Named]]] = field(default_factory=dict)
 
     def reader(self, obj: KubeObject, spans: Spans | None = None) -> Reader:
-        return Reader(PROVIDER, self.options.version, self.spans if spans is None else spans, obj.text, expressions=self.expressions)
+        return Reader(PROVIDER, self._version, self.spans if spans is None else spans, obj.text, expressions=self.expressions)
+
+    @cached_property
+    def _version(self) -> tuple[int, int]:
+        return self.options.version
 
     def home(self, obj: KubeObject) -> str:
         return self.options.home(obj.namespace)
@@ -265,7 +270,11 @@ def mark_metadata(obj: KubeObject, at: Path, catalogue: Catalogue) -> None:
 
 def normalized(*parts: object) -> str:
     """Traefik's names: what is no letter and no digit is one `-` (pkg/provider/provider.go, Normalize)."""
-    return "-".join(part for part in re.split(r"[^\w]|_", "-".join(map(str, parts))) if part)
+    text = "-".join(map(str, parts))
+    return text if _NORMAL.fullmatch(text) is not None else "-".join(part for part in _CUT.split(text) if part)
+
+
+_NORMAL, _CUT = re.compile(r"[A-Za-z0-9]++(?:-[A-Za-z0-9]++)*+"), re.compile(r"[^\w]|_")
 
 
 def router_name(home: str, name: str, match: str, index: int, options: CrdOptions) -> str:
@@ -285,8 +294,3 @@ def child_name(holder: str, home: str, service: str, port: object, index: int, o
     if options.safe_naming:
         return f"{holder}_wrr_{index}_{home}_{service}_{port}"
     return normalized(home, service, port)
-
-
-def noun_spans(spans: Spans, at: Path, own: Spans) -> None:
-    """Writes the spans of a noun that was read by itself to where it stands in the document."""
-    spans.put_below(at, own)

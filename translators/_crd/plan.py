@@ -383,4 +383,8 @@ def _named(noun: object) -> Iterator[Key]:
 
 def is_own_split(name: str, route: str) -> bool:
     """Whether a TraefikService is called as the one that is written for the split of a route."""
-    return re.fullmatch(re.escape(f"{route}-split") + r"(-\d+)?", name) is not None
+    own = f"{route}-split"
+    return name == own or (name.startswith(own) and _NUMBERED.fullmatch(name, len(own)) is not None)
+
+
+_NUMBERED = re.compile(r"-\d+")

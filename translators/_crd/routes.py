@@ -8,7 +8,8 @@ further condition is `<object>-canary-1`, any other `<object>-1`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from pinfeather.model.diagnostics import Code, Path, info, warning
 from pinfeather.model.match import Match
@@ -215,7 +216,7 @@ def _router(
     name = f"{thing.name}-{index + 1}"
     match, length = take_rule(name, node, reader, spans, tcp=tcp, keys=("match", "syntax"))
     text = str(node.value.get("match")) if isinstance(node.value, dict) else ""
-    dynamic = router_name(catalogue.home(obj), str(obj.name), text, index, catalogue.options)
+    dynamic = partial(router_name, catalogue.home(obj), str(obj.name), text, index, catalogue.options)
     to = _targets(node, name, dynamic, obj, backends, splits)
     if raw is not None:
         reader.mark(("priority",), node, "priority")
@@ -227,21 +228,20 @@ def _router(
     return Router(name, match, to, priority or length, not priority, tree, node, spans, thing.name)
 
 
-def _targets(node: Taking, name: str, dynamic: str, obj: KubeObject, backends: Backends, splits: Splits) -> str | None:
+def _targets(node: Taking, name: str, dynamic: Callable[[], str], obj: KubeObject, backends: Backends, splits: Splits) -> str | None:
     items = node.list("services")
     options = backends.catalogue.options
     if not items:
         node.error(Code.VALUE, "a route without `services`: Traefik drops it", instead="add `services: [{name, port}]`")
         return None
     if len(items) == 1:
-        own = f"{dynamic}_lb" if options.safe_naming else dynamic
-        target = backends.use(items[0], obj, own, child=False)
+        target = backends.use(items[0], obj, lambda: f"{dynamic()}_lb" if options.safe_naming else dynamic(), child=False)
         if target is not None and target.weight is not None:
             said = "Traefik ignores the weight of a service that stands alone"
             items[0].report(info(Code.SETTING_IGNORED, said, (*items[0].path, "weight"), span=items[0].key_span_of("weight")))
         return None if target is None else target.to
-    holder = f"{dynamic}_wrr" if options.safe_naming else dynamic
-    targets = [use_child(backends, item, obj, holder.removesuffix("_wrr"), index) for index, item in enumerate(items)]
+    holder = dynamic()
+    targets = [use_child(backends, item, obj, holder, index) for index, item in enumerate(items)]
     if any(target is None for target in targets):
         return None
     spans = Spans({(): node.spot_of("services"), ("split",): node.spot_of("services")})
@@ -300,11 +300,10 @@ def inline_splits(tree: dict[str, Tree], backends: Backends) -> None:
     section, catalogue = "tcp_routes" if backends.tcp else "routes", backends.catalogue
     routes = tree[section]
     assert isinstance(routes, list)
+    if not routes:
+        return
     used = Counter(_uses(routes, backends.services))
-    below: dict[str, list[Path]] = {}
-    for path in catalogue.spans:
-        if path[:1] == (backends.section,) and len(path) > 1:
-            below.setdefault(str(path[1]), []).append(path)
+    spots = catalogue.spans.spots
     for index, route in enumerate(routes):
         assert isinstance(route, dict)
         name = str(route.get("to"))
@@ -313,10 +312,10 @@ def inline_splits(tree: dict[str, Tree], backends: Backends) -> None:
         if plain and isinstance(service, dict) and used[name] == 1 and (name in backends.splits or is_own_split(name, str(route["name"]))):
             del route["to"], backends.services[name]
             route.update(service)
-            for path in below.get(name, ()):
-                spot = catalogue.spans.spots.pop(path)
-                if len(path) > 2:
-                    catalogue.spans[(section, index, *path[2:])] = spot
+            for path in backends.spans[name]:
+                spot = spots.pop((backends.section, name, *path))
+                if path:
+                    spots[(section, index, *path)] = spot
         canaries = route.get("canaries")
         for number, canary in enumerate(canaries if isinstance(canaries, list) else ()):
             if isinstance(canary, dict) and canary.get("name") == f"{route['name']}-canary-{number + 1}":

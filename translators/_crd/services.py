@@ -8,14 +8,15 @@ over a single Service, with neither weight nor cookie, is nothing but a name for
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from pinfeather.model.diagnostics import Code, Path, info, warning
 from pinfeather.model.noun import Template
 from pinfeather.translators._crd.backends import Asked, Backend, servers_of
-from pinfeather.translators._crd.catalogue import Catalogue, Named, child_name, free_name, noun_spans, plain_name, service_id
+from pinfeather.translators._crd.catalogue import Catalogue, Named, child_name, free_name, plain_name, service_id
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.tree import Spans, Tree
@@ -23,6 +24,7 @@ from pinfeather.translators._traefik.nouns import (
     HEALTH_CHECK,
     LOAD_BALANCER,
     PASSIVE_HEALTH_CHECK,
+    Table,
     take,
     take_sticky,
 )
@@ -34,7 +36,15 @@ _OF_A_SERVICE = (
 )  # fmt: skip
 """What Traefik reads of a Service only, never of a TraefikService (kubernetes_http.go:689)."""
 _NO_NOUN = ("mirroring", "highestRandomWeight", "failover")
-_BALANCER_KEYS = tuple(key for key in LOAD_BALANCER if key.field != "servers_transport")
+_BALANCER_KEYS = Table(key for key in LOAD_BALANCER if key.field != "servers_transport")
+_SETTINGS = dict.fromkeys(
+    (
+        *("sticky", "nativeLB", "nodePortLB", "healthCheck", "passiveHealthCheck", "middlewares"),
+        *(key.inside or key.key for key in LOAD_BALANCER),
+    )
+)
+"""What a use of a Service may say beside where it leads."""
+_in_one_order = json.JSONEncoder(sort_keys=True, default=str).encode
 SCHEMES = ("http", "https", "h2c")
 
 
@@ -57,6 +67,8 @@ class Backends:
     """The name of each use, by its namespace and what it says."""
     known: dict[KubeObject, Backend] = field(default_factory=dict)
     section: str = "services"
+    spans: dict[str, Spans] = field(default_factory=dict)
+    """What stood where below each."""
     splits: dict[str, Spans] = field(default_factory=dict)
     """The splits inside routes, by the name of their service."""
     children: dict[str, tuple[str, Taking]] = field(default_factory=dict)
@@ -66,7 +78,7 @@ class Backends:
     def tcp(self) -> bool:
         return self.section == "tcp_services"
 
-    def use(self, item: Taking, parent: KubeObject, dynamic: str, *, child: bool, name: str = "") -> Target | None:
+    def use(self, item: Taking, parent: KubeObject, dynamic: Callable[[], str], *, child: bool, name: str = "") -> Target | None:
         """One item of `services`; None where Traefik drops what holds it, and that was said.
 
         `dynamic`: what Traefik calls it; `name`: what the document calls it, if not after the Service.
@@ -88,10 +100,10 @@ class Backends:
         if tree is None:
             return None
         where = asked.namespace or parent.namespace or ""
-        said = json.dumps(tree, sort_keys=True, default=str)
+        said = _in_one_order(tree)
         key = (self.catalogue.options.home(where or None), said)
         if child:
-            self._collide(dynamic, said, item)
+            self._collide(dynamic(), said, item)
         if name:
             self.add(name, tree, spans)
             return Target(name, weight, item)
@@ -104,7 +116,8 @@ class Backends:
     def add(self, name: str, tree: Tree, spans: Spans) -> None:
         self.taken.add(name)
         self.services[name] = tree
-        noun_spans(self.catalogue.spans, (self.section, name), spans)
+        self.spans[name] = spans
+        self.catalogue.spans.put_below((self.section, name), spans)
 
     def _collide(self, dynamic: str, said: str, item: Taking) -> None:
         before = self.children.setdefault(dynamic, (said, item))
@@ -144,15 +157,17 @@ class Backends:
             return None
         return None if namespace == "" else Asked(item, parent, name, namespace, port, scheme)
 
-    def _balancer(self, asked: Asked, spans: Spans, dynamic: str) -> dict[str, Tree] | None:
+    def _balancer(self, asked: Asked, spans: Spans, dynamic: Callable[[], str]) -> dict[str, Tree] | None:
         item, catalogue = asked.node, self.catalogue
-        reader = catalogue.reader(asked.parent, spans)
         servers = servers_of(asked, catalogue, self.known, tcp=False)
-        spans[("servers",)] = item.spot_of("name")
+        spans[("servers",)] = named = item.spot_of("name")
         for index in range(len(servers or ())):
-            spans[("servers", index)] = item.spot_of("name")
+            spans[("servers", index)] = named
         tree: dict[str, Tree] = {"servers": list(servers or ())}
-        sticky = take_sticky(item, ("sticky",), reader, dynamic, split=False)
+        if not item.present(_SETTINGS):
+            return None if servers is None else tree
+        reader = catalogue.reader(asked.parent, spans)
+        sticky = take_sticky(item, ("sticky",), reader, dynamic(), split=False)
         native = item.boolean("nativeLB")
         if sticky is not None and native:
             said = "with nativeLB there is one server, the Service itself: the cookie pins nothing, kube-proxy draws the pod"
@@ -223,11 +238,11 @@ class Backends:
         item.known("terminationDelay")
         for key in ("nativeLB", "nodePortLB"):
             item.boolean(key)
-        spans[("servers",)] = item.spot_of("name")
+        spans[("servers",)] = named = item.spot_of("name")
         own: dict[str, Tree] = {} if tls is None else {"tls": tls}
         listed: list[Tree] = [{**server, **own} for server in servers or () if isinstance(server, dict)]
         for index in range(len(listed)):
-            spans[("servers", index)] = item.spot_of("name")
+            spans[("servers", index)] = named
         tree: dict[str, Tree] = {"servers": listed}
         if proxy is not None:
             tree["proxy_protocol"] = proxy.integer("version", 1, 2) or 2  # Traefik's default
@@ -305,7 +320,7 @@ def use_child(backends: Backends, item: Taking, parent: KubeObject, holder: str,
     options = backends.catalogue.options
     namespace = value.get("namespace")
     home = options.home(namespace if isinstance(namespace, str) and namespace else parent.namespace)
-    dynamic = child_name(holder, home, str(value.get("name")), value.get("port"), index, options)
+    dynamic = partial(child_name, holder, home, str(value.get("name")), value.get("port"), index, options)
     return backends.use(item, parent, dynamic, child=not options.safe_naming, name=name)
 
 

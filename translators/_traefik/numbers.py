@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, combinations, pairwise, product
 
 from pinfeather.model.document import Document
 from pinfeather.model.match import PathMatch
@@ -30,8 +30,13 @@ def numbers(document: Document) -> dict[Rung, int]:
 
 def _steady(document: Document, order: Sequence[Rung]) -> bool:
     """Whether the order is the same where a route without a path says `/`, as on a surface that has no rule without a path."""
-    routes = tuple(route if lifted(route).path is not None else route.model_copy(update={"path": _ROOT}) for route in document.routes)
-    return precedence(document.model_copy(update={"routes": routes})) == tuple(order)
+    bare = [index for index, route in enumerate(document.routes) if route.path is None and lifted(route).path is None]
+    if not bare:
+        return True
+    routes = list(document.routes)
+    for index in bare:
+        routes[index] = routes[index].model_copy(update={"path": _ROOT})
+    return precedence(document.model_copy(update={"routes": tuple(routes)})) == tuple(order)
 
 
 def _tied(document: Document, order: Sequence[Rung], numbers: Sequence[int]) -> bool:
@@ -43,25 +48,29 @@ def _tied(document: Document, order: Sequence[Rung], numbers: Sequence[int]) -> 
         if single is None:
             return True
         runs.setdefault(number, []).append(single)
-    return any(_overlapping([lifted(route) for route in run]) for run in runs.values() if len(run) > 1)
+    return any(_overlapping(run) for run in runs.values() if len(run) > 1)
 
 
-def _overlapping(forms: Sequence[Route]) -> bool:
+def _overlapping(routes: Sequence[Route]) -> bool:
     """Whether two of these routes overlap. Those with plain hosts are held against those of the same hosts only."""
     by_host: dict[str, list[Route]] = {}
     everywhere: list[Route] = []
-    for form in forms:
-        plain = form.hosts and not any("*" in host or isinstance(host, Template) for host in form.hosts)
+    for route in routes:
+        hosts = route.hosts or lifted(route).hosts
+        plain = hosts and not any("*" in host or isinstance(host, Template) for host in hosts)
         if not plain:
-            everywhere.append(form)
-        for host in form.hosts if plain else ():
-            by_host.setdefault(host, []).append(form)
+            everywhere.append(route)
+        for host in dict.fromkeys(hosts) if plain else ():
+            by_host.setdefault(host, []).append(route)
     if len(everywhere) > _MANY:
         return True
-    held = [(one, other) for among in by_host.values() for place, one in enumerate(among) for other in among[place + 1 :]]
-    held += [(one, other) for place, one in enumerate(everywhere) for other in everywhere[place + 1 :]]
-    held += [(one, other) for one in everywhere for among in by_host.values() for other in among]
-    return any(one is not other and overlap(one, other) for one, other in held)
+    forms = [lifted(route) for route in everywhere]
+    pairs = chain(
+        (pair for among in by_host.values() if len(among) > 1 for pair in combinations(map(lifted, among), 2)),
+        combinations(forms, 2),
+        product(forms, (lifted(route) for among in by_host.values() for route in among) if forms else ()),
+    )
+    return any(overlap(one, other) for one, other in pairs)
 
 
 def tcp_numbers(document: Document) -> dict[int, int]:
