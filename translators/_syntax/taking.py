@@ -8,7 +8,7 @@ in every dialect that is read this way (Kubernetes prunes it, paerser 0.2.2 skip
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -33,12 +33,16 @@ TRAEFIK_FILE = Manner(fold_case=True, go_scalars=True)
 TRAEFIK_LABELS = Manner(fold_case=True, go_scalars=True, split_lists=True)
 
 
-class _Book(NamedTuple):
+class _Book:
     """What all nodes of one document share."""
 
-    reading: Reading
-    manner: Manner
-    found: list[Diagnostic]
+    __slots__ = ("expressions", "fold_case", "found", "go_scalars", "manner", "reading")
+
+    def __init__(self, reading: Reading, manner: Manner) -> None:
+        self.reading = reading
+        self.manner = manner
+        self.found: list[Diagnostic] = []
+        self.fold_case, self.go_scalars, self.expressions = manner.fold_case, manner.go_scalars, manner.expressions
 
 
 _Findings: TypeAlias = list[Diagnostic]  # inside the class below `list` is the method
@@ -55,7 +59,7 @@ class Taking:
     It copies nothing: a key that was asked for is taken, and what is left is what stands in the value and was not asked for.
     """
 
-    __slots__ = ("_asked", "_below", "_book", "_folded", "_gone", "_pairs", "path", "value")
+    __slots__ = ("_asked", "_below", "_book", "_folded", "_pairs", "_taken", "path", "value")
 
     def __init__(self, book: _Book, value: Tree, path: Path) -> None:
         self.value = value
@@ -63,15 +67,15 @@ class Taking:
         self.path = path
         self._book = book
         self._pairs: Mapping[str, Tree] = value if isinstance(value, dict) else _NOTHING
-        self._asked: dict[str, bool | None] = {}  # True: it was here, and is taken
-        self._gone: tuple[str, ...] = ()  # keys that were taken by another spelling
+        self._asked: list[str | Mapping[str, None]] = []  # keys, and whole tables of keys
+        self._taken: set[str] = set()  # keys as they are written here
         self._folded: dict[str, list[str]] | None = None  # keys by their lower case, made when one is not found as it is asked for
         self._below: _Takings | tuple[()] = ()
 
     @classmethod
     def of(cls, reading: Reading, manner: Manner = STRICT) -> Taking:
         """The root of a document. One that is no mapping is reported, and then has no keys."""
-        root = cls(_Book(reading, manner, []), reading.value, ())
+        root = cls(_Book(reading, manner), reading.value, ())
         if not isinstance(reading.value, dict) and not reading.broken:
             root._wrong(reading.value, "a mapping")
         return root
@@ -115,7 +119,7 @@ class Taking:
         if isinstance(self.value, dict):
             if key in self.value:
                 return (*self.path, key, *below)
-            if self._book.manner.fold_case and (names := self._spellings(key)):
+            if self._book.fold_case and (names := self._spellings(key)):
                 return (*self.path, names[0], *below)
         return self.path
 
@@ -142,7 +146,8 @@ class Taking:
     def entries(self) -> Iterator[tuple[str, Taking]]:
         """Every entry that is left, by its written name. An entry that is no mapping is reported and left out."""
         for key in self._left():
-            self._asked[key] = True
+            self._asked.append(key)
+            self._taken.add(key)
             value = self._pairs[key]
             if isinstance(value, dict):
                 yield key, self._child(value, key)
@@ -210,7 +215,7 @@ class Taking:
             return None
         value = self._pairs[name]
         truth = value if isinstance(value, bool) else None
-        if self._book.manner.go_scalars:
+        if self._book.go_scalars:
             truth = paerser.parse_bool(paerser.scalar_text(value) or "")
         if truth is None:
             self._wrong(value, "true or false", name)
@@ -235,23 +240,19 @@ class Taking:
         name = self._take(key)
         return None if name is None else self._pairs[name]
 
-    def present(self, keys: Mapping[str, None]) -> _Texts:
-        """Those of the keys that are here and not taken yet, in their order. All of them count as asked for."""
-        if self._asked:
-            self._asked.update({key: None for key in keys if key not in self._asked})
-        else:
-            self._asked.update(keys)
-        if not self._pairs:
-            return []
-        left = self._left()
-        if not self._book.manner.fold_case:
-            return [key for key in keys if key in left]
-        folded = {name.lower() for name in left}
-        return [key for key in keys if key.lower() in folded]
+    def present(self, keys: Mapping[str, None]) -> Collection[str]:
+        """Those of the keys that are here and not taken yet. All of them count as asked for."""
+        self._asked.append(keys)
+        pairs = self._pairs
+        here = (pairs.keys() & keys.keys()) - self._taken
+        if self._book.fold_case and len(here) < len(pairs):
+            others = {name.lower() for name in pairs if name not in here and name not in self._taken}
+            here.update(key for key in keys if key.lower() in others)
+        return here
 
     def forget(self) -> None:
         """Takes everything that is left, of something that another finding already speaks of as a whole."""
-        self._pairs = _NOTHING
+        self._pairs, self._taken = _NOTHING, set()
 
     # What is said about it.
 
@@ -285,7 +286,7 @@ class Taking:
 
     def left(self) -> _Findings:
         """What nobody took, here and below: one error for each key, with the nearest key that was asked for."""
-        found = [self._unknown(key) for key in self._left()]
+        found = [] if len(self._taken) == len(self._pairs) else [self._unknown(key) for key in self._left()]
         for child in self._below:
             found += child.left()
         return found
@@ -298,22 +299,22 @@ class Taking:
 
     def _take(self, key: str) -> str | None:
         """Takes what is under a key: the key as it is written, or None where nothing is left there, or a null."""
-        pairs, asked = self._pairs, self._asked
-        if key in pairs and not asked.get(key) and key not in self._gone:
-            asked[key] = True
+        pairs, taken = self._pairs, self._taken
+        self._asked.append(key)
+        if key in pairs and key not in taken:
+            taken.add(key)
             return None if pairs[key] is None else key
-        asked.setdefault(key)
-        if not pairs or not self._book.manner.fold_case:
+        if not pairs or not self._book.fold_case:
             return None
         for name in self._spellings(key):
-            if not asked.get(name) and name not in self._gone:
-                self._gone = (*self._gone, name)
+            if name not in taken:
+                taken.add(name)
                 return None if pairs[name] is None else name
         return None
 
     def _left(self) -> _Texts:
         """The keys that nobody has taken yet."""
-        return [key for key in self._pairs if not self._asked.get(key) and key not in self._gone]
+        return [key for key in self._pairs if key not in self._taken]
 
     def _spellings(self, key: str) -> Sequence[str]:
         """The keys here that are this one but for their case."""
@@ -340,7 +341,10 @@ class Taking:
         return ()
 
     def _text(self, value: Tree, *steps: str | int) -> str | None:
-        text = value if isinstance(value, str) else paerser.scalar_text(value) if self._book.manner.go_scalars else None
+        book = self._book
+        if isinstance(value, str):
+            return value if book.expressions is None else self._template(value)
+        text = paerser.scalar_text(value) if book.go_scalars else None
         if text is None:
             self._wrong(value, "a text", *steps)
             return None
@@ -349,7 +353,7 @@ class Taking:
     def _integer(self, name: str, low: int | None, high: int | None) -> int | None:
         value = self._pairs[name]
         number = value if isinstance(value, int) and not isinstance(value, bool) else None
-        if self._book.manner.go_scalars:
+        if self._book.go_scalars:
             number = paerser.parse_int(paerser.scalar_text(value) or "")
         if number is None:
             self._wrong(value, "a whole number", name)
@@ -360,7 +364,7 @@ class Taking:
         return number
 
     def _template(self, text: str) -> str:
-        expressions = self._book.manner.expressions
+        expressions = self._book.expressions
         return text if expressions is None or expressions.search(text) is None else Template(text)
 
     def _wrong(self, value: Tree, wanted: str, *steps: str | int) -> None:
@@ -379,11 +383,12 @@ class Taking:
     def _unknown(self, key: str) -> Diagnostic:
         path = (*self.path, key)
         span = self._book.reading.key_span_at(path)
-        twin = next((name for name in self._asked if name.lower() == key.lower()), None)
-        if self._book.manner.fold_case and twin is not None:
+        asked = dict.fromkeys(name for each in self._asked for name in ((each,) if isinstance(each, str) else each))
+        twin = next((name for name in asked if name.lower() == key.lower()), None)
+        if self._book.fold_case and twin is not None:
             message = f"the key {key!r} stands twice here: case does not count"
             return error(Code.DUPLICATE_KEY, message, path, instead="keep one", span=span)
-        meant = nearest(key, self._asked)
+        meant = nearest(key, asked)
         if meant is None:
             return error(Code.UNKNOWN, f"unknown key {key!r}", path, span=span)
         fix = Fix(f"write {meant}", (Edit(span, meant),))
