@@ -26,10 +26,10 @@ Kind = tuple[str, str]
 DNS = "external-dns.alpha.kubernetes.io/"
 MACHINES = ("kubectl.kubernetes.io/last-applied-configuration",)
 """Annotations that a program wrote about the object itself: they are not carried along."""
-_SERVERS_OWN = (
+_SERVERS_OWN = dict.fromkeys((
     "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "managedFields", "ownerReferences", "finalizers",
     "selfLink", "generateName",
-)  # fmt: skip
+))  # fmt: skip
 """Keys of `metadata` that the API server, or whoever owns the object, writes."""
 
 
@@ -102,9 +102,9 @@ def take_readings(stream: Stream, readings: Iterable[Reading], text: str, subjec
         own, kinds = _take(reading, text, subject, manner, stream)
         if kinds and not own:
             stream.passed.append(reading.text)
-        if kinds and first is None:
-            first = reading.spans.get(("kind",)) or reading.span(reading.mark)
-        others.update(kinds)
+        if kinds:
+            first = first or reading.span_at(("kind",))
+            others.update(kinds)
     if others:
         counted = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
         said = f"not routing, left alone: {counted}"
@@ -195,7 +195,7 @@ def _metadata(node: Taking) -> tuple[str | None, dict[str, Tree]]:
     """The name, and the tree of a `Metadata`."""
     name, namespace = node.text("name"), node.text("namespace")
     labels, annotations = node.text_map("labels"), node.text_map("annotations")
-    for key in _SERVERS_OWN:
+    for key in node.present(_SERVERS_OWN):
         node.tree(key)
     if isinstance(node.value, dict) and "annotation" in node.value:
         _singular(node)

@@ -11,7 +11,7 @@ further than its key included. The root is the value of a key around it, which s
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, TypeAlias
 
 from pinfeather.translators._syntax.resolvers import NUMERIC, OutOfRangeError, Resolver
@@ -27,6 +27,7 @@ _FLOW_PAIR = re.compile(rf"({_WORD}): ({_WORD})(?:, (?=.)|}}\Z)")
 _FLOW_ITEM = re.compile(rf"({_WORD})(?:, (?=.)|\]\Z)")
 _OPENING = "---\n"
 _LONGEST_KEY = 1000  # the longest that needs no `?` has 1,024 characters
+_MANY = 1000  # keys that are remembered from one document to the next
 _EVENTS = 6  # the most that one line makes, without its commas: a list, a mapping, a key, a value, two ends
 
 
@@ -36,10 +37,14 @@ def read_lines(part: str, file: str, line: int, resolver: Resolver, limits: Limi
         return None
     if _EVENTS * (part.count("\n") + 2) + 2 * part.count(",") > limits.events:
         return None
+    scalars = _scalars(resolver, limits)
     try:
-        value = _value(part, _Scalars(resolver, limits))
+        value = _value(part, scalars)
     except (_UnlikeError, OutOfRangeError):
         return None
+    finally:
+        if len(scalars.names) > _MANY:
+            scalars.names.clear()
     return Reading(value, partial(_mark, part), file, (), line, part)
 
 
@@ -111,11 +116,11 @@ def _value(part: str, scalars: _Scalars) -> Tree:  # noqa: C901 - one loop: a ca
 
 
 class _Scalars:
-    """What one document's keys and values mean."""
+    """What keys and values mean to a resolver."""
 
     def __init__(self, resolver: Resolver, limits: Limits) -> None:
         self.resolver, self.limits = resolver, limits
-        self.names: dict[str, str] = {}  # keys as they are written, and what they are: they come again and again
+        self.names: dict[str, str] = {}  # keys as they are written, and what they are: they come again in every document
 
     def key(self, name: str) -> str:
         key: Tree = name[1:-1] if name[0] in "\"'" else self._plain(name)
@@ -152,6 +157,11 @@ class _Scalars:
 
     def _flow_list(self, text: str) -> Tree:
         return [self._plain(found[1]) for found in _flow(text)]
+
+
+@lru_cache(maxsize=8)
+def _scalars(resolver: Resolver, limits: Limits) -> _Scalars:
+    return _Scalars(resolver, limits)
 
 
 def _quoted(text: str, quote: str) -> str:
