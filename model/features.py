@@ -6,7 +6,7 @@ losses and none can forget one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from enum import Enum, auto
 from functools import cache
 from typing import NamedTuple
@@ -226,76 +226,96 @@ def refused_cookies(document: Document) -> Iterator[tuple[Path, Feature, str]]:
 
 def walk(document: Document) -> Iterator[tuple[Path, Noun]]:
     """Every noun of a document with its path, from the root, in the order of the fields."""
-    yield from _walk((), document)
-
-
-_HOLDERS = (Noun, tuple, dict)
+    yield (), document
+    for section, value in document.__dict__.items():
+        held = enumerate(value) if isinstance(value, tuple) else value.items() if isinstance(value, dict) else ()
+        for key, item in held:
+            if type(item) not in _PLAIN:
+                found: list[tuple[Path, Noun]] = []  # of one route or service at a time
+                _collect((section, key), item, found)
+                yield from found
 
 
 @cache
-def _fields(noun: type[Noun]) -> tuple[tuple[str, str], ...]:
-    """Each field's name, and its key in a text. pydantic makes its own table of them anew at each look."""
-    return tuple((name, info.alias or name) for name, info in noun.model_fields.items())
+def _keys(noun: type[Noun]) -> Mapping[str, str]:
+    """The key in a text of each field that is called otherwise there."""
+    return {name: info.alias for name, info in noun.model_fields.items() if info.alias is not None}
 
 
-@cache
-def _default(noun: type[Noun], field: str) -> object:
-    return noun.model_fields[field].get_default(call_default_factory=True)
-
-
-def _walk(path: Path, value: object) -> Iterator[tuple[Path, Noun]]:
-    if isinstance(value, Noun):
-        yield path, value
-        held = value.__dict__
-        for name, key in _fields(type(value)):
-            inner = held[name]
-            if isinstance(inner, _HOLDERS) and inner:
-                yield from _walk((*path, key), inner)
-    elif isinstance(value, tuple):
+def _collect(path: Path, value: object, found: list[tuple[Path, Noun]]) -> None:
+    if isinstance(value, tuple):
         for index, item in enumerate(value):
-            yield from _walk((*path, index), item)
+            if type(item) not in _PLAIN:
+                _collect((*path, index), item, found)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _walk((*path, key), item)
+            if type(item) not in _PLAIN:
+                _collect((*path, key), item, found)
+    elif isinstance(value, Noun):
+        found.append((path, value))
+        keys = _keys(type(value))
+        for name, inner in value.__dict__.items():
+            if inner and type(inner) not in _PLAIN:
+                _collect((*path, keys.get(name, name)), inner, found)
 
 
-def places(document: Document) -> Iterator[Place]:
-    """Every feature that a document uses, and where."""
+_PLAIN = frozenset({type(None), bool, int, str, Template})
+"""What holds no noun."""
+
+
+@cache
+def _fields(noun: type[Noun]) -> tuple[tuple[Row, str | None, object], ...]:
+    """The rows of a noun; with the field and its default where the field is in use as soon as it holds something else."""
+    return tuple(
+        (row, None, None)
+        if row.field is None or row.used is not None
+        else (row, row.field, noun.model_fields[row.field].get_default(call_default_factory=True))
+        for row in _BY_NOUN.get(noun, ())
+    )
+
+
+def places(document: Document, without: Container[Feature] = ()) -> Iterator[Place]:
+    """Every feature that a document uses, and where. Those in `without` are not looked for."""
     named = {target for route in document.routes for target in route.targets}
     named |= {entry.to for service in document.services.values() if isinstance(service, Split) for entry in service.split}
+    tables: dict[type[Noun], tuple[tuple[Row, str | None, object], ...]] = {}
     for path, noun in walk(document):
-        if len(path) == 2 and path[0] == "services" and path[1] not in named:
+        kind = type(noun)
+        held = noun.__dict__
+        if len(path) == 2 and path[0] == "services" and path[1] not in named and Feature.SERVICE_ALONE not in without:
             yield Place(_ALONE, path, noun)
-        for row in _BY_NOUN.get(type(noun), ()):
-            if row.used is not None:
-                used = row.used(noun, document)
-            elif row.field is None:
-                used = True
-            else:
-                used = getattr(noun, row.field) != _default(type(noun), row.field)
-            if used:
+        if (rows := tables.get(kind)) is None:
+            rows = tables[kind] = tuple(each for each in _fields(kind) if each[0].feature not in without)
+        for row, field, default in rows:
+            if field is not None:
+                value = held[field]
+                if value is not default and value != default:
+                    yield Place(row, (*path, field), noun)
+            elif row.used is None or row.used(noun, document):
                 yield Place(row, path if row.field is None else (*path, row.field), noun)
-        yield from _texts(path, noun)
+        for name, value in held.items():
+            given = type(value)
+            if given is str:
+                if "@" in value and name in _REFERENCES:
+                    yield Place(_EXTERNAL, (*path, name), noun)
+            elif given is Template or (value and (given is tuple or given is dict)):
+                yield from _texts(path, noun, name, value)
 
 
-def _items(value: object) -> Iterator[tuple[str | int | None, object]]:
+def _items(value: object) -> Iterable[tuple[str | int | None, object]]:
     if isinstance(value, str):
-        yield None, value
-    elif isinstance(value, tuple):
-        yield from enumerate(value)
-    elif isinstance(value, dict):
-        yield from value.items()
+        return ((None, value),)
+    if isinstance(value, tuple):
+        return enumerate(value)
+    return value.items() if isinstance(value, dict) else ()
 
 
-def _texts(path: Path, noun: Noun) -> Iterator[Place]:
-    for name, value in noun.__dict__.items():
-        if value is None or isinstance(value, Noun | bool | int):
+def _texts(path: Path, noun: Noun, name: str, value: object) -> Iterator[Place]:
+    for key, text in _items(value):
+        if not isinstance(text, str):
             continue
-        for key, text in _items(value):
-            if not isinstance(text, str):
-                continue
-            here = (*path, name) if key is None else (*path, name, key)
-            if isinstance(text, Template):
-                yield Place(_TEMPLATE, here, noun)
-            elif name in _REFERENCES and external(text):
-                yield Place(_EXTERNAL, here, noun)
+        here = (*path, name) if key is None else (*path, name, key)
+        if isinstance(text, Template):
+            yield Place(_TEMPLATE, here, noun)
+        elif name in _REFERENCES and external(text):
+            yield Place(_EXTERNAL, here, noun)

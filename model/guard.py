@@ -14,6 +14,8 @@ from pinfeather.model.routes import Route
 
 def guard(document: Document, cut: Cut) -> list[Diagnostic]:
     """Later routes that would serve the requests of one that goes, with less in their way, go too."""
+    if not (cut.routes or cut.canaries or any(path[-1] == "priority" for path in cut.fields)):
+        return _guard_tcp(document, cut)
     order = precedence(document)
     forms = tuple(lifted(route) for route in document.routes)
     found = _guard_order(document, cut, order, forms)
@@ -60,6 +62,8 @@ def _guard_order(document: Document, cut: Cut, order: tuple[Rung, ...], forms: t
     sure = {rung: passes(document, rung, surely=True) for rung in order}
     found: list[Diagnostic] = []
     for position, first in enumerate(order):
+        if not wanted[first]:  # nothing is in its way that could be missing
+            continue
         for later in order[position + 1 :]:
             if later.route == first.route or later.route in cut.routes or first.route in cut.routes or now[later] > now[first]:
                 continue

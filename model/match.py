@@ -195,11 +195,15 @@ LEAVES: dict[str, type[Noun]] = {
 }
 KEYS = ("all", "any", "not", *LEAVES)
 _TAGS: dict[type[object], str] = {AllOf: "<all>", AnyOf: "<any>", Not: "<not>", **{noun: f"<{key}>" for key, noun in LEAVES.items()}}
+_KEY_TAGS: dict[object, str] = {key: f"<{key}>" for key in KEYS}
 
 
 def _kind(value: object) -> str | None:
     if isinstance(value, dict):
-        return next((f"<{key}>" for key in value if key in KEYS), None)
+        for key in value:
+            if key in _KEY_TAGS:
+                return _KEY_TAGS[key]
+        return None
     return _TAGS.get(type(value))
 
 

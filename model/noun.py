@@ -134,9 +134,12 @@ class OrTemplate:
         self._before = before
 
     def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        check, before = self._check, self._before
+        check, before, wanted = self._check, self._before, handler(source)
+        any_text = wanted == {"type": "str"}  # nothing is asked of it but that it is one
 
         def validate(value: object, inner: Callable[[object], Any]) -> object:
+            if any_text and type(value) is str:
+                return value if check is None else check(value)
             if isinstance(value, Template):
                 return value
             if isinstance(value, dict) and list(value) == ["template"] and isinstance(value["template"], str):
@@ -144,7 +147,7 @@ class OrTemplate:
             found = inner(value if before is None else before(value))
             return found if check is None else check(found)
 
-        return core_schema.no_info_wrap_validator_function(validate, handler(source), serialization=_SERIALIZED)
+        return core_schema.no_info_wrap_validator_function(validate, wanted, serialization=_SERIALIZED)
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         plain = handler(schema)
@@ -174,6 +177,8 @@ TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ
 
 def printable(text: str) -> str:
     """Refuses control characters, surrogates, line separators and bidirectional overrides."""
+    if text.isprintable():  # all of these are not, and little else
+        return text
     for character in text:
         code = ord(character)
         if code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or code in (0x2028, 0x2029, 0xFEFF):

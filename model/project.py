@@ -7,7 +7,7 @@ point takes its route, and with it every later route that would then serve the s
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pinfeather.model.canary import SplitEntry
 from pinfeather.model.cut import Cut
@@ -33,7 +33,7 @@ from pinfeather.model.middlewares import Middleware
 from pinfeather.model.noun import Noun
 from pinfeather.model.rename import derive
 from pinfeather.model.reset import reset
-from pinfeather.model.routes import Route
+from pinfeather.model.routes import Route, TcpRoute
 from pinfeather.model.services import LoadBalancer, Server, Split, TcpLoadBalancer, TcpServer, TcpSplit
 
 
@@ -58,7 +58,8 @@ def project(document: Document, supports: Mapping[Feature, Support], allowed: It
     rules = tuple(allowed)
     cut = Cut()
     document, found = with_other_servers(document, supports)
-    for place in places(document):
+    said = frozenset(feature for feature, support in supports.items() if isinstance(support, Full) and feature not in _DEFINED)
+    for place in places(document, without=said):
         support = _support(place, document, supports)
         if isinstance(support, Full):
             continue
@@ -104,19 +105,20 @@ def _reached(service: Noun, at: Path, document: Document, becomes: Mapping[Featu
     """The service with its servers as the target says them."""
     if not isinstance(service, LoadBalancer | TcpLoadBalancer):
         return service
-    given: tuple[Server | TcpServer, ...] = service.servers
     servers: list[Server | TcpServer] = []
+    changed = False
+    given: tuple[Server | TcpServer, ...] = service.servers
     for index, server in enumerate(given):
-        word, feature = next((each for each in _WORDS if getattr(server, each[0], None) is not None), ("address", None))
-        path = (*at, "servers", index, word)
+        word, feature = next((each for each in _WORDS if server.__dict__.get(each[0]) is not None), ("address", None))
         support = None if feature is None else becomes.get(feature)
-        new = None if support is None else support.rule(document, path)
+        new = None if support is None else support.rule(document, path := (*at, "servers", index, word))
         if support is not None and new is not None:
             value = getattr(server, word)
             shown = f"`{word}: {value}`" if isinstance(value, str) else f"`{word}`"
             found.append(Diagnostic(f"near.{feature}", Severity.WARNING, f"{shown}: {support.sentence}", path))
+            changed = changed or new != server
         servers.append(server if new is None else new)
-    return service if tuple(servers) == given else service.model_copy(update={"servers": tuple(servers)})
+    return service.model_copy(update={"servers": tuple(servers)}) if changed else service
 
 
 def _refused(document: Document, cut: Cut) -> list[Diagnostic]:
@@ -327,36 +329,41 @@ def _without(document: Document, cut: Cut) -> Document:
     assert isinstance(whole, Document)
     dropped = {name.partition(".")[2] for name in cut.unused if name.startswith("middlewares.")}
     tcp_dropped = {name.partition(".")[2] for name in cut.unused if name.startswith("tcp_middlewares.")}
-    routes = tuple(
-        route.model_copy(
-            update={
-                "canaries": tuple(canary for number, canary in enumerate(route.canaries) if (index, number) not in cut.canaries),
-                "middlewares": tuple(name for name in route.middlewares if name not in dropped),
-            }
+    cropped = {index for index, _ in cut.canaries}
+    update: dict[str, object] = {}
+    if cut.routes or cropped or dropped:
+        update["routes"] = tuple(
+            _passing(_with_canaries(route, index, cut) if index in cropped else route, dropped)
+            for index, route in enumerate(whole.routes)
+            if index not in cut.routes
         )
-        for index, route in enumerate(whole.routes)
-        if index not in cut.routes
-    )
-    tcp_routes = tuple(
-        route.model_copy(update={"middlewares": tuple(name for name in route.middlewares if name not in tcp_dropped)})
-        for index, route in enumerate(whole.tcp_routes)
-        if index not in cut.tcp_routes
-    )
-    services = {
-        name: service.model_copy(update={"middlewares": tuple(ref for ref in service.middlewares if ref not in dropped)})
-        for name, service in whole.services.items()
-        if name not in cut.services
-    }
-    return whole.model_copy(
-        update={
-            "routes": routes,
-            "tcp_routes": tcp_routes,
-            "services": services,
-            "tcp_services": {name: service for name, service in whole.tcp_services.items() if name not in cut.tcp_services},
-            "middlewares": _middlewares(whole.middlewares, set(cut.middlewares) | dropped, dropped),
-            "tcp_middlewares": _middlewares(whole.tcp_middlewares, set(cut.tcp_middlewares) | tcp_dropped, tcp_dropped),
-        }
-    )
+    if cut.tcp_routes or tcp_dropped:
+        kept = (route for index, route in enumerate(whole.tcp_routes) if index not in cut.tcp_routes)
+        update["tcp_routes"] = tuple(_passing(route, tcp_dropped) for route in kept)
+    if cut.services or dropped:
+        update["services"] = {name: _passing(each, dropped) for name, each in whole.services.items() if name not in cut.services}
+    if cut.tcp_services:
+        update["tcp_services"] = {name: service for name, service in whole.tcp_services.items() if name not in cut.tcp_services}
+    if cut.middlewares or dropped:
+        update["middlewares"] = _middlewares(whole.middlewares, set(cut.middlewares) | dropped, dropped)
+    if cut.tcp_middlewares or tcp_dropped:
+        update["tcp_middlewares"] = _middlewares(whole.tcp_middlewares, set(cut.tcp_middlewares) | tcp_dropped, tcp_dropped)
+    return whole.model_copy(update=update) if update else whole
+
+
+Passing = TypeVar("Passing", Route, TcpRoute, LoadBalancer | Split)
+
+
+def _passing(noun: Passing, dropped: set[str]) -> Passing:
+    """Without the middlewares that are dropped."""
+    if dropped.isdisjoint(noun.middlewares):
+        return noun
+    return noun.model_copy(update={"middlewares": tuple(name for name in noun.middlewares if name not in dropped)})
+
+
+def _with_canaries(route: Route, index: int, cut: Cut) -> Route:
+    kept = tuple(canary for number, canary in enumerate(route.canaries) if (index, number) not in cut.canaries)
+    return route.model_copy(update={"canaries": kept})
 
 
 def _middlewares(middlewares: Mapping[str, Middleware], gone: set[str], dropped: set[str]) -> dict[str, Middleware]:

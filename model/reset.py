@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from pydantic.fields import FieldInfo
+
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.noun import Noun
 
+Marks = dict[str | int | None, "Marks"]
+"""What is below a place, by the next part of the path; under None that the place itself goes back."""
 
-def reset(value: object, path: Path, fields: set[Path]) -> object:
+
+def reset(value: object, path: Path, fields: Iterable[Path]) -> object:
     """The same value with every field in `fields` back to its default. What holds none of them is the same object."""
-    holders = {wanted[:length] for wanted in fields for length in range(len(path), len(wanted) + 1)}
-    return _reset(value, path, fields, holders)
+    marks: Marks = {}
+    for wanted in fields:
+        here = marks
+        for part in wanted[len(path) :]:
+            here = here.setdefault(part, {})
+        here[None] = {}
+    return _reset(value, marks)
 
 
-def _reset(value: object, path: Path, fields: set[Path], holders: set[Path]) -> object:
-    if path not in holders:
-        return value
+@cache
+def _fields(noun: type[Noun]) -> Mapping[str | int | None, tuple[str, FieldInfo]]:
+    """The fields by their key in a text."""
+    return {info.alias or name: (name, info) for name, info in noun.model_fields.items()}
+
+
+def _reset(value: object, marks: Marks) -> object:
     if isinstance(value, Noun):
         update: dict[str, object] = {}
-        for name, info in type(value).model_fields.items():
-            here = (*path, info.alias or name)
-            if here not in holders:
+        fields = _fields(type(value))
+        for key, below in marks.items():
+            if key not in fields:
                 continue
-            old = getattr(value, name)
-            new = info.get_default(call_default_factory=True) if here in fields else _reset(old, here, fields, holders)
+            name, info = fields[key]
+            old = value.__dict__[name]
+            new = info.get_default(call_default_factory=True) if None in below else _reset(old, below)
             if new is not old:
                 update[name] = new
         return value.model_copy(update=update) if update else value
     if isinstance(value, tuple):
-        return tuple(_reset(item, (*path, index), fields, holders) for index, item in enumerate(value))
+        return tuple(_reset(item, marks[index]) if index in marks else item for index, item in enumerate(value))
     if isinstance(value, dict):
-        return {key: _reset(item, (*path, key), fields, holders) for key, item in value.items()}
+        return {key: _reset(item, marks[key]) if key in marks else item for key, item in value.items()}
     return value
