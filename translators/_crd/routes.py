@@ -20,20 +20,23 @@ from pinfeather.translators._crd.services import Backends, entries_of, named_by,
 from pinfeather.translators._syntax.kube import KubeObject
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.tree import Spans, Tree
-from pinfeather.translators._traefik.ladders import Router, lift_canaries
+from pinfeather.translators._traefik.ladders import Ladder, Router, lift_canaries
 from pinfeather.translators._traefik.nouns import (
     DOMAIN,
     OBSERVABILITY,
     TEXTS,
     TLS,
     Key,
+    Table,
     take,
 )
-from pinfeather.translators._traefik.routing import routes_of, say_assumed, take_rule
+from pinfeather.translators._traefik.routing import say_assumed, take_rule, trees_of
 
 CLASS = "kubernetes.io/ingress.class"
-_ENTRY_POINTS = (Key("entry_points", "entryPoints", TEXTS),)
-_PASSTHROUGH, _RESOLVER = (next(key for key in TLS if key.field == name) for name in ("passthrough", "resolver"))
+_ENTRY_POINTS = Table((Key("entry_points", "entryPoints", TEXTS),))
+_HTTP_TLS, _TCP_TLS = (
+    Table(key for key in TLS if key.field in fields) for fields in (("resolver",), ("passthrough", "resolver"))
+)  # fmt: skip
 
 
 def take_routes(catalogue: Catalogue, backends: Backends, tree: dict[str, Tree], *, tcp: bool) -> list[Tree]:
@@ -42,20 +45,24 @@ def take_routes(catalogue: Catalogue, backends: Backends, tree: dict[str, Tree],
     things = list(catalogue.of(kind))
     taken = {thing.name for thing in things}
     routers: list[Router] = []
+    ladders: list[Ladder] = []
     for thing in things:
         splits: Splits = {}
-        found = list(_object(thing, backends, splits, tcp=tcp))
-        routers += _named(found, thing.name, taken, splits, backends)
-    kept = [router for router in routers if not _hangs(router, tree, section)]
+        own, lifted = _named(list(_object(thing, backends, splits, tcp=tcp)), thing.name, taken, splits, backends)
+        kept = [router for router in own if not _hangs(router, tree, section)]
+        routers += kept
+        ladders += [(router, []) for router in kept] if tcp else lifted if len(kept) == len(own) else lift_canaries(kept)
     if not tcp:
-        say_assumed(kept)
-    return routes_of(kept, section, catalogue.spans, lift=not tcp)
+        say_assumed(routers)
+    return trees_of(ladders, section, catalogue.spans)
 
 
 def _hangs(router: Router, tree: dict[str, Tree], section: str) -> bool:
     """Whether a router leads to something that was lost."""
-    noun: dict[str, Tree] = {**router.tree, "split": [{"to": router.to}]}
-    return any("@" not in name and name not in _section(tree, where) for where, name in named_by(noun, section))
+    services = _section(tree, "tcp_services" if section == "tcp_routes" else "services")
+    if "@" not in router.to and router.to not in services:
+        return True
+    return any("@" not in name and name not in _section(tree, where) for where, name in named_by(router.tree, section))
 
 
 def _section(tree: dict[str, Tree], name: str) -> dict[str, Tree]:
@@ -129,7 +136,7 @@ def _tls(obj: KubeObject, spec: Taking, tree: dict[str, Tree], spans: Spans, cat
         return True
     reader = catalogue.reader(obj, spans)
     reader.mark(("tls",), spec, "tls")
-    found = take(node, (_PASSTHROUGH, _RESOLVER) if tcp else (_RESOLVER,), ("tls",), reader)
+    found = take(node, _TCP_TLS if tcp else _HTTP_TLS, ("tls",), reader)
     if found.get("passthrough") is True:
         found["terminate"] = False
     secret = node.text("secretName")
@@ -250,10 +257,10 @@ def _targets(node: Taking, name: str, dynamic: Callable[[], str], obj: KubeObjec
     return f"{name} split"
 
 
-def _named(routers: list[Router], name: str, taken: set[str], splits: Splits, backends: Backends) -> Iterator[Router]:
-    """The routers of one object under their names, and their splits with them."""
+def _named(routers: list[Router], name: str, taken: set[str], splits: Splits, backends: Backends) -> tuple[list[Router], list[Ladder]]:
+    """The routers of one object under their names, and which are canaries of which; their splits go to the services."""
     if not routers:
-        return
+        return [], []
     bases = lift_canaries(routers)
     names: dict[str, str] = {}
     for position, (base, canaries) in enumerate(bases):
@@ -263,9 +270,10 @@ def _named(routers: list[Router], name: str, taken: set[str], splits: Splits, ba
         if not last:
             _number_template(base, canaries, position + 1)
         lifted = {router.name for router, _ in canaries}
-        for number, router in enumerate((each for each in routers if each.name in lifted), 1):
+        for number, router in enumerate((each for each in routers if each.name in lifted) if lifted else (), 1):
             names[router.name] = free_name(f"{own}-canary-{number}", taken)
             taken.add(names[router.name])
+    made: dict[str, Router] = {}
     for router in routers:
         new = names[router.name]
         to = router.to
@@ -274,7 +282,9 @@ def _named(routers: list[Router], name: str, taken: set[str], splits: Splits, ba
             to = free_name(new, backends.taken)
             backends.add(to, {"split": list(entries)}, spans)
             backends.splits[to] = spans
-        yield router._replace(name=new, to=to)
+        made[router.name] = router._replace(name=new, to=to)
+    ladders = [(made[base.name], [(made[router.name], when) for router, when in canaries]) for base, canaries in bases]
+    return list(made.values()), ladders
 
 
 def _numbered(base: Router, name: str, number: int) -> str:
@@ -325,7 +335,8 @@ def inline_splits(tree: dict[str, Tree], backends: Backends) -> None:
 def _uses(routes: list[Tree], services: dict[str, Tree]) -> Iterator[str]:
     for noun in (*routes, *services.values()):
         assert isinstance(noun, dict)
-        canaries, split = noun.get("canaries"), noun.get("split")
-        yield from (str(each["to"]) for part in (canaries, split) if isinstance(part, list) for each in part if isinstance(each, dict))
+        for part in (noun.get("canaries"), noun.get("split")):
+            if isinstance(part, list):
+                yield from (str(each["to"]) for each in part if isinstance(each, dict))
         if "to" in noun:
             yield str(noun["to"])

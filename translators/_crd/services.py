@@ -345,9 +345,12 @@ def _missing(tree: dict[str, Tree], section: str, name: str) -> bool:
     return "@" not in name and isinstance(nouns, dict) and name not in nouns
 
 
+_NAMING = frozenset(("middlewares", "chain", "split", "servers_transport", "tls"))
+
+
 def named_by(noun: Tree, section: str) -> Iterator[tuple[str, str]]:
     """What the tree of a noun names, by section."""
-    if not isinstance(noun, dict):
+    if not isinstance(noun, dict) or _NAMING.isdisjoint(noun):
         return
     middlewares = "tcp_middlewares" if section in ("tcp_services", "tcp_routes") else "middlewares"
     services = "tcp_services" if section in ("tcp_services", "tcp_routes") else "services"

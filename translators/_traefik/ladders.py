@@ -41,13 +41,13 @@ class _Parts(NamedTuple):
     @classmethod
     def of(cls, router: Router) -> _Parts:
         parts = conjuncts(router.match)
-        keys = tuple(map(same_key, parts))
-        return cls(router, keys, frozenset(key for key, part in zip(keys, parts, strict=True) if _is_place(part)))
+        keys = tuple([same_key(part) for part in parts])
+        return cls(router, keys, frozenset([key for key, part in zip(keys, parts, strict=True) if _is_place(part)]))
 
 
 def same_key(part: Match) -> object:
     """The same for conditions that are the same, and for no others."""
-    if isinstance(part, AllOf | AnyOf | Not):
+    if isinstance(part, _GROUPS):
         return part
     (value,) = part.__dict__.values()
     return (type(part), value) if isinstance(value, str) else (type(part), *value.__dict__.values())
@@ -108,11 +108,11 @@ def is_canary_of(match: Match, base: Match) -> bool:
     return parts < own and len(set(places)) == 1 and further(match, base) is not None
 
 
-_PLACES = (Host, HostRegex, PathIs)
+_PLACES, _GROUPS = (Host, HostRegex, PathIs), (AllOf, AnyOf, Not)
 
 
 def _is_place(part: Match) -> bool:
-    if isinstance(part, AllOf | AnyOf | Not):
+    if isinstance(part, _GROUPS):
         return any(isinstance(leaf, _PLACES) for leaf in leaves(part))
     return isinstance(part, _PLACES)
 
