@@ -52,7 +52,7 @@ from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.decoding import decode
 from pinfeather.translators._syntax.go_template import escape_actions
 from pinfeather.translators._syntax.taking import TRAEFIK_LABELS, Taking
-from pinfeather.translators._syntax.tree import LIMITS, Tree
+from pinfeather.translators._syntax.tree import LIMITS, Tree, span_of_spot
 from pinfeather.translators._syntax.variables import MARKED, Variables, values_of
 from pinfeather.translators._traefik.nouns import Reader
 from pinfeather.translators._traefik.options import TraefikOptions
@@ -142,7 +142,7 @@ def _say_variables(yard: Yard) -> None:
             said.update(new)
             text = f"nobody has given {', '.join(new)} a value yet"
             instead = "give it with --env NAME=VALUE, or later with --bind"
-            yard.found.append(info(Code.UNEXPANDED, text, span=yard.span(label.mark), instead=instead))
+            yard.found.append(info(Code.UNEXPANDED, text, span=span_of_spot(label.spot), instead=instead))
 
 
 def _restored(tree: Tree, variables: Variables) -> Tree:

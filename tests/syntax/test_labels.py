@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinfeather.model.noun import Template
-from pinfeather.translators._syntax.labels import Label, last_of_each, lowered, pairs, says, shaped
+from pinfeather.translators._syntax.label_pairs import pairs, says
+from pinfeather.translators._syntax.labels import Label, last_of_each, shaped
 from pinfeather.translators._syntax.shell_words import ShellError, commands
 from pinfeather.translators._syntax.tree import Tree
 from pinfeather.translators._syntax.variables import Variables, escaped, is_template, values_of
@@ -133,7 +134,7 @@ def trees(shape: Shape) -> st.SearchStrategy[Tree]:
 @settings(max_examples=200, deadline=None)
 @given(trees(MIDDLEWARES))
 def test_what_is_written_is_read_as_the_same(tree: Tree) -> None:
-    labels = [Label(key, value) for key, value in pairs(lowered(tree, MIDDLEWARES), "x")]
+    labels = [Label(key, value) for key, value in pairs(tree, MIDDLEWARES, "x")]
     assert len({label.key for label in labels}) == len(labels)
     seen = shaped(labels, "x", MIDDLEWARES, NEW)
     assert seen.faults == ()

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pinfeather.model.diagnostics import Code, Diagnostic, Span, info, nearest, warning
+from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, info, nearest, warning
 from pinfeather.translators._docker.containers import (
     Container,
     Yard,
     container_ports,
-    entry_spans,
     filled_text,
     keyed_label,
     label_of,
@@ -22,7 +21,7 @@ from pinfeather.translators._docker.containers import (
 )
 from pinfeather.translators._syntax.labels import Label, last_of_each
 from pinfeather.translators._syntax.paerser import scalar_text
-from pinfeather.translators._syntax.tree import Reading, Tree
+from pinfeather.translators._syntax.tree import Reading, Spot, Tree, span_of_spot
 
 _TOP = frozenset(("version", "name", "services", "networks", "volumes", "configs", "secrets", "include", "models"))
 _KEYS = frozenset(
@@ -54,7 +53,7 @@ def is_service_name(text: str) -> bool:
 class _Service:
     """One service as it has come together so far."""
 
-    span: Span
+    spot: Spot
     labels: dict[str, Label] = field(default_factory=dict)
     deployed: dict[str, Label] = field(default_factory=dict)
     ports: list[int] = field(default_factory=list)
@@ -75,9 +74,8 @@ class ComposeFiles:
         if reading.value is None and reading.broken:
             return
         tree = reading.value
-        whole = reading.spans.get(()) or Span(reading.file, 1, 1)
         if not isinstance(tree, dict):
-            self._yard.say(Code.VALUE, "a compose file is a mapping with the key `services`", whole)
+            self._yard.say(Code.VALUE, "a compose file is a mapping with the key `services`", reading.spans[()])
             return
         self._folder = self._folder or _folder_of(reading.file)
         self._top(tree, reading)
@@ -85,28 +83,28 @@ class ComposeFiles:
         if services is None:
             if "services" not in tree:
                 said = "this is no compose file, no `docker inspect`, no `docker run`, no list of labels and no file of Traefik's"
-                self._yard.say(Code.FORMAT, said, whole, "a compose file has the key `services`")
+                self._yard.say(Code.FORMAT, said, reading.spans[()], "a compose file has the key `services`")
             return
         if not isinstance(services, dict):
             self._yard.say(Code.VALUE, "`services` is a mapping of names to services", reading.spans[("services",)])
             return
-        others: dict[str, Span] = {}
+        others: dict[str, Spot] = {}
         for name, service in services.items():
-            span = reading.key_spans.get(("services", name)) or whole
             if service is None:
                 continue
+            spot: Spot = (reading, ("services", name), True)
             if not isinstance(service, dict):
-                self._yard.say(Code.VALUE, f"the service {name!r} is a mapping", span)
+                self._yard.say(Code.VALUE, f"the service {name!r} is a mapping", span_of_spot(spot))
             elif not is_service_name(name):
                 said = f"{name!r} is no name of a service: compose refuses it"
-                self._yard.say(Code.VALUE, said, span, "use ASCII letters, digits, '.', '_' and '-'")
+                self._yard.say(Code.VALUE, said, span_of_spot(spot), "use ASCII letters, digits, '.', '_' and '-'")
             else:
-                self._service(name, service, span, reading)
-                others.update(_others(name, service, reading, span))
+                self._service(name, service, spot, reading)
+                others.update(_others(name, service, reading))
         if others:
             keys = sorted({name.partition(".")[2] for name in others})
             said = f"not routing, left alone: {len(others)} settings of services ({', '.join(keys[:8])}{'…' if len(keys) > 8 else ''})"
-            self._yard.found.append(info(Code.SCOPE, said, span=next(iter(others.values()))))
+            self._yard.found.append(info(Code.SCOPE, said, span=span_of_spot(next(iter(others.values())))))
 
     def _top(self, tree: Mapping[str, Tree], reading: Reading) -> None:
         known: list[str] = []
@@ -128,9 +126,9 @@ class ComposeFiles:
         hint = f"did you mean {guess!r}?" if guess else "take it out, or begin it with `x-`"
         self._yard.found.append(warning(Code.UNKNOWN, f"compose knows no key {key!r} here and refuses the file", span=span, instead=hint))
 
-    def _service(self, name: str, tree: dict[str, Tree], span: Span, reading: Reading) -> None:
-        service = self._services.setdefault(name, _Service(span))
-        at: tuple[str, ...] = ("services", name)
+    def _service(self, name: str, tree: dict[str, Tree], spot: Spot, reading: Reading) -> None:
+        service = self._services.setdefault(name, _Service(spot))
+        at: Path = ("services", name)
         for key in tree:
             if key not in _KEYS and not key.startswith("x-"):
                 self._unknown(key, reading.key_spans.get((*at, key)), _KEYS)
@@ -148,26 +146,25 @@ class ComposeFiles:
                 service.says_ports = True
                 service.ports += _ports(given, self._yard)
 
-    def _labels(self, value: Tree, at: tuple[str, ...], reading: Reading) -> dict[str, Label]:
+    def _labels(self, value: Tree, at: Path, reading: Reading) -> dict[str, Label]:
         """The labels of a list or a mapping; of those that stand twice in a list the last."""
-        whole = reading.spans.get(at) or Span(reading.file, 1, 1)
         labels: list[Label] = []
         if isinstance(value, dict):
             for key, text in value.items():
-                places = entry_spans(reading, (*at, key), whole)
-                if (label := keyed_label(key, text, *places, self._yard, interpolate=True)) is not None:
+                if (label := keyed_label(key, text, reading, (*at, key), self._yard, interpolate=True)) is not None:
                     labels.append(label)
         elif isinstance(value, list):
             for index, item in enumerate(value):
-                span = reading.spans.get((*at, index)) or whole
+                spot: Spot = (reading, (*at, index), False)
                 if isinstance(item, str):
-                    labels.append(label_of(item, span, self._yard, interpolate=True))
+                    labels.append(label_of(item, spot, self._yard, interpolate=True))
                 else:
-                    self._yard.say(Code.VALUE, "a label in a list is a text, `key=value`", span, "put it in quotes")
+                    said = "a label in a list is a text, `key=value`"
+                    self._yard.say(Code.VALUE, said, span_of_spot(spot), "put it in quotes")
         elif value is not None:
-            self._yard.say(Code.VALUE, f"`{at[-1]}` is a list of texts or a mapping", whole)
+            self._yard.say(Code.VALUE, f"`{at[-1]}` is a list of texts or a mapping", reading.spans[at])
         kept, lost = last_of_each(labels)
-        self._yard.found += [twice(first, last, self._yard) for first, last in lost]
+        self._yard.found += [twice(first, last) for first, last in lost]
         return kept
 
     def finish(self) -> None:
@@ -177,21 +174,21 @@ class ComposeFiles:
             own = f"{project}-{name}" if self._yard.swarm else f"{name}-{project}"
             title = normalised(own) if project else ""
             ports = tuple(sorted(set(service.ports))) if service.ports else None
-            self._yard.containers.append(Container(name, title, tuple(mine.values()), ports, service.span, tuple(other.values())))
+            self._yard.containers.append(Container(name, title, tuple(mine.values()), ports, service.spot, tuple(other.values())))
 
 
-def twice(first: Label, last: Label, yard: Yard) -> Diagnostic:
+def twice(first: Label, last: Label) -> Diagnostic:
     """That a label stands twice, and which one wins."""
-    one, other = yard.span(first.mark), yard.span(last.mark)
+    one, other = span_of_spot(first.spot), span_of_spot(last.spot)
     where = f"line {one.line}" if one.file == other.file else f"{one.file}, line {one.line}"
     said = f"the label {last.key!r} stands twice: this one wins, the one of {where} ({first.value!r}) is lost"
     return warning(Code.LABEL_TWICE, said, span=other, instead="keep one")
 
 
-def _others(name: str, tree: Mapping[str, Tree], reading: Reading, whole: Span) -> Iterator[tuple[str, Span]]:
+def _others(name: str, tree: Mapping[str, Tree], reading: Reading) -> Iterator[tuple[str, Spot]]:
     for key in tree:
         if key in _KEYS and key not in ("labels", "ports", "expose", "extends", "label_file"):
-            yield f"{name}.{key}", reading.key_spans.get(("services", name, key)) or whole
+            yield f"{name}.{key}", (reading, ("services", name, key), True)
 
 
 def _ports(given: list[Tree], yard: Yard) -> Iterator[int]:

@@ -4,15 +4,16 @@ alike, else none; and everything that is left as one tree, as a file of the file
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pinfeather.model.diagnostics import Code, error, info, warning
 from pinfeather.translators._docker.container import SECTIONS, ContainerReading, Instance
 from pinfeather.translators._docker.containers import Container, LabelReading, Yard
 from pinfeather.translators._docker.pieces import Piece, children, mapping
 from pinfeather.translators._syntax.labels import VARIABLE, Grown, Label
-from pinfeather.translators._syntax.tree import Mark, Tree
+from pinfeather.translators._syntax.tree import NOWHERE, Mark, Tree, span_of_spot
 
 NONE_ROUTER = "pinfeather-none"
 NONE_RULE = "Path(`/`) && !Path(`/`)"
@@ -23,6 +24,9 @@ NONE_RULE = "Path(`/`) && !Path(`/`)"
 class Config:
     """What all containers say together, by side (`http`, `tcp`), section and name."""
 
+    instance: Instance
+    placed: bool = False
+    """Whether the pieces have their marks."""
     pieces: dict[tuple[str, str], dict[str, Piece]] = field(default_factory=dict)
     lost: dict[str, set[str]] = field(default_factory=dict)
 
@@ -32,34 +36,46 @@ class Config:
 
 def configuration(yard: Yard, instance: Instance) -> Config:
     """Everything that Traefik takes from the containers of a run; the rest is reported."""
-    config = Config()
-    unlabelled: list[Container] = []
-    foreign: list[Label] = []
-    for container in yard.containers:
-        labels = tuple(_plain_key(label, yard) for label in container.labels)
-        own = [label for label in labels if label.key.lower().startswith("traefik.")]
-        foreign += [label for label in labels if label not in own]
-        _say_passed_over(container, yard)
-        if not own:
-            unlabelled.append(container)
-            continue
-        found = ContainerReading(container, own, yard, instance).pieces()
-        for place, things in (found or {}).items():
-            for name, piece in things.items():
-                _merge(config, place, name, piece, yard)
-    _say_others(unlabelled, foreign, yard, instance)
+    said = len(yard.found)
+    config = _configured(yard, instance, placed=False)
+    if len(yard.found) > said:  # each finding has its place
+        del yard.found[said:]
+        config = _configured(yard, instance, placed=True)
+    _say_others(yard, instance)
     return config
 
 
-def _plain_key(label: Label, yard: Yard) -> Label:
+def _configured(yard: Yard, instance: Instance, *, placed: bool) -> Config:
+    config = Config(instance, placed)
+    for container in yard.containers:
+        own = [label for label in _plain_keys(container, yard) if _is_ours(label)]
+        if container.passed_over:
+            _say_passed_over(container, yard)
+        if not own:
+            continue
+        found = ContainerReading(container, own, yard, instance, placed=placed).pieces()
+        for place, things in (found or {}).items():
+            for name, piece in things.items():
+                _merge(config, place, name, piece, yard)
+    return config
+
+
+def _is_ours(label: Label) -> bool:
+    return label.key[:8].lower() == "traefik."
+
+
+def _plain_keys(container: Container, yard: Yard) -> Sequence[Label]:
     """A name has no place for a variable: it is read by its default."""
-    return label._replace(key=yard.variables.by_default(label.key)) if VARIABLE[0] in label.key else label
+    labels = container.labels
+    if not any(VARIABLE[0] in label.key for label in labels):
+        return labels
+    return [label._replace(key=yard.variables.by_default(label.key)) for label in labels]
 
 
 def _say_passed_over(container: Container, yard: Yard) -> None:
-    ours = [label for label in container.passed_over if label.key.lower().startswith("traefik.")]
+    ours = [label for label in container.passed_over if _is_ours(label)]
     if ours:
-        span = yard.span(ours[0].mark)
+        span = span_of_spot(ours[0].spot)
         said = (
             "Traefik's provider for a swarm looks at `deploy.labels` alone, not at the labels of the container"
             if yard.swarm
@@ -69,11 +85,18 @@ def _say_passed_over(container: Container, yard: Yard) -> None:
         yard.found.append(warning(Code.LABELS_IGNORED, said, span=span, instead=instead))
 
 
-def _say_others(unlabelled: list[Container], foreign: list[Label], yard: Yard, instance: Instance) -> None:
+def _say_others(yard: Yard, instance: Instance) -> None:
+    unlabelled: list[Container] = []
+    foreign: list[Label] = []
+    for container in yard.containers:
+        others = [label for label in _plain_keys(container, yard) if not _is_ours(label)]
+        foreign += others
+        if len(others) == len(container.labels):
+            unlabelled.append(container)
     if foreign:
         roots = sorted({label.key.split(".")[0] if label.key.count(".") else label.key for label in foreign})
         said = f"labels of other programs, left alone: {len(foreign)} ({', '.join(roots[:6])}{'…' if len(roots) > 6 else ''})"
-        yard.found.append(info(Code.SCOPE, said, span=yard.span(foreign[0].at_key)))
+        yard.found.append(info(Code.SCOPE, said, span=span_of_spot(foreign[0].at_key)))
     if unlabelled:
         names = ", ".join(container.name or "one without a name" for container in unlabelled[:8])
         also = (
@@ -82,7 +105,7 @@ def _say_others(unlabelled: list[Container], foreign: list[Label], yard: Yard, i
             else ""
         )
         said = f"without labels for Traefik, left alone: {names}{also}"
-        yard.found.append(info(Code.SCOPE, said, span=unlabelled[0].span))
+        yard.found.append(info(Code.SCOPE, said, span=span_of_spot(unlabelled[0].spot)))
 
 
 # Several containers ----------------------------------------------------------------------------------------------------
@@ -128,6 +151,17 @@ def _difference(one: Tree, other: Tree) -> str:
 
 def reading_of(config: Config, yard: Yard, file: str) -> LabelReading:
     """Everything as one file of the file provider, in which servers may be containers."""
+    whole = _whole(config, yard)
+    place = whole.mark if config.placed else partial(_placed, yard, config.instance)
+    return LabelReading(whole.tree, place, file, yard=yard)
+
+
+def _placed(yard: Yard, instance: Instance) -> Mark:
+    """The mark of the whole, of which nobody has asked anything before: what was read without places is read again with them."""
+    return _whole(_configured(replace(yard, found=[]), instance, placed=True), yard).mark
+
+
+def _whole(config: Config, yard: Yard) -> Grown:
     sides: list[tuple[str, Grown, Mark]] = []
     for side in ("http", "tcp"):
         sections: list[tuple[str, Grown, Mark]] = []
@@ -142,12 +176,12 @@ def reading_of(config: Config, yard: Yard, file: str) -> LabelReading:
         if sections:
             sides.append((side, mapping(sections), sections[0][2]))
     whole = mapping(sides)
-    return LabelReading(whole.tree, (0, 0, 0, 0, whole.mark[4]), file, yard=yard)
+    return Grown(whole.tree, (0, 0, 0, 0, whole.mark[4]))
 
 
 def _linked(grown: Grown, side: str, config: Config, yard: Yard) -> Grown:
     """References in which a variable stands, by the name that is meant where that is defined: names have no variables."""
-    if not isinstance(grown.tree, dict):
+    if not isinstance(grown.tree, dict) or not (_marked(grown.tree.get("service")) or _marked(grown.tree.get("middlewares"))):
         return grown
     tree = dict(grown.tree)
     for key, section in (("service", "services"), ("middlewares", "middlewares")):
@@ -163,6 +197,11 @@ def _linked(grown: Grown, side: str, config: Config, yard: Yard) -> Grown:
     return Grown(tree, grown.mark)
 
 
+def _marked(names: Tree) -> bool:
+    """Whether a variable stands in a name, or in one of several."""
+    return any(map(_marked, names)) if isinstance(names, list) else isinstance(names, str) and VARIABLE[0] in names
+
+
 def _holds_nothing(name: str, tree: Tree) -> bool:
     return name == NONE_ROUTER and isinstance(tree, dict) and tree == {"rule": NONE_RULE, "service": "noop@internal"}
 
@@ -171,6 +210,8 @@ def _served(piece: Piece) -> Grown:
     """A service with its servers in it."""
     if not piece.servers:
         return piece.grown
+    if piece.key_mark is NOWHERE and isinstance(piece.grown.tree, dict) and isinstance(held := piece.grown.tree["loadBalancer"], dict):
+        return Grown({**piece.grown.tree, "loadBalancer": {**held, "servers": [each.tree for each in piece.servers]}}, NOWHERE)
     things: list[tuple[str, Grown, Mark]] = []
     for key, child, key_mark in children(piece.grown):
         if key == "loadBalancer":

@@ -15,10 +15,11 @@ from pinfeather.model.diagnostics import Code, Diagnostic, Fix, Severity, Span, 
 from pinfeather.translators._docker.containers import Container, Yard
 from pinfeather.translators._docker.label_fixes import element_fix, sticky_fix
 from pinfeather.translators._docker.pieces import Piece, below, children, with_fields, without_server
-from pinfeather.translators._syntax.labels import Fault, Grown, Label, shaped
+from pinfeather.translators._syntax.labels import Fault, Grown, Label, Shaped, shaped
 from pinfeather.translators._syntax.paerser import parse_int
-from pinfeather.translators._syntax.tree import Mark, Tree
-from pinfeather.translators._traefik.schema import ABOUT, EXTRA, ROOT, ROUTING
+from pinfeather.translators._syntax.plain_labels import tree_of
+from pinfeather.translators._syntax.tree import NOWHERE, Mark, Tree, span_of_spot
+from pinfeather.translators._traefik.schema import ABOUT, EXTRA, ROOT, ROUTING, Struct
 
 SECTIONS = ("routers", "services", "middlewares")
 _OLD = ("frontend", "frontends", "backend", "port", "protocol", "weight", "domain", "servicename")
@@ -41,24 +42,31 @@ Pieces = dict[tuple[str, str], dict[str, Piece]]
 class ContainerReading:
     """What one container says. None where Traefik drops it."""
 
-    def __init__(self, container: Container, labels: list[Label], yard: Yard, instance: Instance) -> None:
+    def __init__(self, container: Container, labels: list[Label], yard: Yard, instance: Instance, *, placed: bool) -> None:
         self.container = container
         self.labels = labels
         self.yard = yard
         self.instance = instance
-        self.routing = [label for label in labels if label.key.lower().startswith(ROUTING)]
-        self.about = [label for label in labels if label.key.lower().startswith(ABOUT[instance.provider])]
+        self.placed = placed
+        """Whether marks are wanted."""
+        self.routing: list[Label] = []
+        self.about: list[Label] = []
+        self.rest: list[Label] = []
+        about = ABOUT[instance.provider]
+        for label in labels:
+            low = label.key.lower()
+            held = self.routing if low.startswith(ROUTING) else self.about if low.startswith(about) else self.rest
+            held.append(label)
 
     def pieces(self) -> Pieces | None:
         self._say_unread()
-        by_default = self.yard.variables.by_default
-        extra = shaped(self.about, "traefik", EXTRA[self.instance.provider], self.instance.version, by_default)
+        extra = self._shaped(self.about, EXTRA[self.instance.provider])
         if extra.faults:
             self._rejected(extra.faults)
             return None
         if not self._enabled(extra.found):
             return None
-        found = shaped(self.routing, "traefik", ROOT, self.instance.version, by_default)
+        found = self._shaped(self.routing, ROOT)
         for first, last in found.twice:
             said = f"{first.key!r} and {last.key!r} are one label to Traefik, which ignores case: {last.value!r} wins"
             self._say(warning(Code.LABEL_TWICE, said, span=self._span(last), instead="keep one"))
@@ -71,15 +79,21 @@ class ContainerReading:
             return None
         return self._filled_in(found.found)
 
+    def _shaped(self, labels: list[Label], shape: Struct) -> Shaped:
+        by_default = self.yard.variables.by_default
+        if self.placed:
+            return shaped(labels, "traefik", shape, self.instance.version, by_default, self.yard.mark)
+        return tree_of(labels, "traefik", shape, self.instance.version, by_default)
+
     def _span(self, label: Label) -> Span:
-        return self.yard.span(label.mark)
+        return span_of_spot(label.spot)
 
     def _say(self, finding: Diagnostic) -> None:
         self.yard.found.append(finding)
 
     def _say_unread(self) -> None:
         """Labels below `traefik.` that Traefik looks at neither way."""
-        rest = [label for label in self.labels if label not in self.routing and label not in self.about]
+        rest = self.rest
         old = [label for label in rest if label.key.split(".")[1].lower() in _OLD]
         if old:
             said = f"labels of Traefik 1 ({old[0].key}): Traefik has not looked at them since version 2"
@@ -139,9 +153,9 @@ class ContainerReading:
     def _filled_in(self, found: Grown | None) -> Pieces | None:
         pieces: Pieces = {}
         for side in ("http", "tcp"):
+            said = below(found, side)
             for section in SECTIONS:
-                held = below(below(found, side), section)
-                if held is not None:
+                if (held := below(said, section)) is not None:
                     pieces[side, section] = {name: Piece(child, key, self.container) for name, child, key in children(held)}
         udp = below(found, "udp") is not None
         if udp:
@@ -188,7 +202,7 @@ class ContainerReading:
 
     @property
     def _mark(self) -> Mark:
-        return self.yard.mark(self.container.span)
+        return self.yard.mark(self.container.spot) if self.placed else NOWHERE
 
     def _server(self, name: str, balancer: Grown, piece: Piece) -> Grown | None:
         """The one server of the container, as Traefik makes it; None where it drops the container."""
@@ -213,10 +227,12 @@ class ContainerReading:
             port = number
         inner: dict[str, Tree] = {"name": self.container.name, "port": port or None, "scheme": scheme}
         container: dict[str, Tree] = {key: value for key, value in inner.items() if value is not None}
+        made: dict[str, Tree] = {"container": container, **tree}
+        if not self.placed:
+            return Grown(made, NOWHERE)
         marks = {key: child.mark for key, child, _ in children(given)} if given is not None else {}
         places = [each for key in container for each in (marks.get(key, mark), marks.get(key, mark))]
         own = (*mark[:4], tuple(places))
-        made: dict[str, Tree] = {"container": container, **tree}
         beside = [each for key in tree for each in (marks.get(key, mark), marks.get(key, mark))]
         return Grown(made, (*mark[:4], (mark, own, *beside)))
 
@@ -249,10 +265,9 @@ class ContainerReading:
             piece = routers[name]
             tree = dict(piece.grown.tree) if isinstance(piece.grown.tree, dict) else {}
             added: dict[str, Tree] = {}
-            span = self.yard.span(piece.key_mark)
             if not tree.get("rule"):
                 tree.pop("rule", None)
-                rule = self._default_rule(name, side, span)
+                rule = self._default_rule(name, side, self.yard.span(piece.key_mark))
                 if rule is None:
                     del routers[name]
                     continue
@@ -261,6 +276,7 @@ class ContainerReading:
                 tree.pop("service", None)
                 if len(services) > 1:
                     said = f"the router {name!r} names no service, and {self._who} has several: Traefik leaves the router out"
+                    span = self.yard.span(piece.key_mark)
                     self._say(error(Code.VALUE, said, span=span, instead=f"add the label traefik.{side}.routers.{name}.service"))
                     del routers[name]
                     continue

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from pinfeather.model.diagnostics import Code, Diagnostic, Path, Span, error, info, warning
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.decoding import position
-from pinfeather.translators._syntax.labels import Label
+from pinfeather.translators._syntax.labels import VARIABLE, Label
 from pinfeather.translators._syntax.paerser import scalar_text
 from pinfeather.translators._syntax.shell_words import ShellError, Word, commands
-from pinfeather.translators._syntax.tree import Mark, Reading, Tree
+from pinfeather.translators._syntax.tree import Mark, Reading, Spot, Tree, span_of_spot
 from pinfeather.translators._syntax.variables import Variables
 
 STRIDE = 1 << 32
@@ -34,7 +34,7 @@ class Container(NamedTuple):
     labels: tuple[Label, ...]
     ports: tuple[int, ...] | None
     """The ports that it exposes; None: that stands in its image."""
-    span: Span
+    spot: Spot
     passed_over: tuple[Label, ...] = ()
     """Labels where Traefik does not look: `deploy.labels` without swarm, those of the container with it."""
 
@@ -52,8 +52,9 @@ class Yard:
     found: list[Diagnostic] = field(default_factory=list)
     interpolated: list[tuple[Label, tuple[str, ...]]] = field(default_factory=list)
 
-    def mark(self, span: Span) -> Mark:
-        """The mark of a span: `span` gives it back."""
+    def mark(self, spot: Spot) -> Mark:
+        """The mark of a place: `span` gives its span back."""
+        span = span_of_spot(spot)
         above = self.files.index(span.file) * STRIDE
         return span.line - 1 + above, span.column - 1, span.end_line - 1 + above, span.end_column - 1, ()
 
@@ -72,7 +73,7 @@ class LabelReading(Reading):
     yard: Yard = field(default_factory=lambda: Yard(Variables({})))
 
     def span(self, mark: Mark) -> Span:
-        return self.yard.span(mark) if mark != self.mark else Span(self.file)
+        return self.yard.span(mark) if mark is not self.mark and mark != self.mark else Span(self.file)
 
 
 def normalised(name: str) -> str:
@@ -80,11 +81,12 @@ def normalised(name: str) -> str:
     return "-".join("".join(c if c.isalpha() or c.isnumeric() else " " for c in name).split())
 
 
-def label_of(text: str, span: Span, yard: Yard, *, interpolate: bool) -> Label:
+def label_of(text: str, spot: Spot, yard: Yard, *, interpolate: bool) -> Label:
     """A label from `key=value`; without `=` its value is empty."""
-    filled = filled_text(text, span, yard) if interpolate else text
+    filled = filled_text(text, spot, yard) if interpolate and "$" in text else text
     key, _, value = filled.partition("=")
-    return _noted(Label(key, value, yard.mark(span)), yard)
+    label = Label(key, value, spot)
+    return _noted(label, yard) if VARIABLE[0] in filled else label
 
 
 def _noted(label: Label, yard: Yard) -> Label:
@@ -93,28 +95,24 @@ def _noted(label: Label, yard: Yard) -> Label:
     return label
 
 
-def filled_text(text: str, span: Span, yard: Yard) -> str:
+def filled_text(text: str, spot: Spot, yard: Yard) -> str:
     filled, fault = yard.variables.filled(text)
     if fault is not None:
-        yard.say(Code.SYNTAX, fault.message, span, "write `$$` for one `$`")
+        yard.say(Code.SYNTAX, fault.message, span_of_spot(spot), "write `$$` for one `$`")
     return filled
 
 
-def keyed_label(key: str, value: Tree, key_span: Span, span: Span, yard: Yard, *, interpolate: bool) -> Label | None:
-    """A label from an entry of a mapping; None where its value is no scalar, which was reported."""
+def keyed_label(key: str, value: Tree, reading: Reading, path: Path, yard: Yard, *, interpolate: bool) -> Label | None:
+    """A label from the entry of a mapping that has this path; None where its value is no scalar, which was reported."""
     text = "" if value is None else scalar_text(value)
+    spot: Spot = (reading, path, False)
     if text is None:
-        yard.say(Code.VALUE, f"the label {key!r} is a text, not a {'list' if isinstance(value, list) else 'mapping'}", span)
+        said = f"the label {key!r} is a text, not a {'list' if isinstance(value, list) else 'mapping'}"
+        yard.say(Code.VALUE, said, span_of_spot(spot))
         return None
     if interpolate:
-        text = filled_text(text, span, yard)
-    return _noted(Label(key, text, yard.mark(span), yard.mark(key_span)), yard)
-
-
-def entry_spans(reading: Reading, path: Path, whole: Span) -> tuple[Span, Span]:
-    """Where the key and the value of an entry stand."""
-    key = reading.key_spans.get(path) or whole
-    return key, reading.spans.get(path) or key
+        text = filled_text(text, spot, yard)
+    return _noted(Label(key, text, spot, (reading, path, True)), yard)
 
 
 # docker inspect --------------------------------------------------------------------------------------------------------
@@ -141,7 +139,7 @@ def read_inspect(reading: Reading, yard: Yard) -> None:
         given = config.get("Labels")
         given = given if isinstance(given, dict) else {}
         at = (*path, "Config", "Labels")
-        labels = [keyed_label(key, text, *entry_spans(reading, (*at, key), whole), yard, interpolate=False) for key, text in given.items()]
+        labels = [keyed_label(key, text, reading, (*at, key), yard, interpolate=False) for key, text in given.items()]
         kept = tuple(label for label in labels if label is not None)
         service, project = given.get("com.docker.compose.service"), given.get("com.docker.compose.project")
         own = f"{service}-{project}" if isinstance(service, str) and isinstance(project, str) else name
@@ -221,7 +219,7 @@ def _run(words: list[Word], text: str, file: str, yard: Yard) -> None:
         first = first or span
         if option == "label":
             key, _, said = value.text.partition("=")
-            labels.append(_noted(Label(key, said, yard.mark(span)), yard))
+            labels.append(_noted(Label(key, said, span), yard))
         elif option == "name":
             name = yard.variables.by_default(value.text)
         elif option in ("publish", "expose"):
@@ -273,26 +271,43 @@ def container_ports(text: str) -> Iterator[int]:
 
 # Which kind of file ----------------------------------------------------------------------------------------------------
 
-_FILE_ROOT = re.compile(r"""^(?:\{\s*)?["']?(?:http|tcp|tls|udp)["']?[ \t]*:""", re.IGNORECASE | re.MULTILINE)
-_COMPOSE_ROOT = re.compile(r"""^(?:\{\s*)?["']?services["']?[ \t]*:""", re.MULTILINE)
+# Each begins with a line end, which is found sooner than a beginning of a line; the text gets one in front.
+_FILE_ROOT = re.compile(r"""\n(?:\{\s*)?["']?(?:http|tcp|tls|udp)["']?[ \t]*:""", re.IGNORECASE)
+_COMPOSE_ROOT = re.compile(r"""\n(?:\{\s*)?["']?services["']?[ \t]*:""")
 _FIRST_LABEL = re.compile(r"[A-Za-z][\w-]*(?:\.[^\s=.]+)+=")
 
 
 def kind_of(text: str, file: str) -> str:
     """`run`, `lines`, `file` (Traefik's own), `inspect` or `compose`."""
-    lines = (line.strip() for line in text.splitlines())
-    first = next((line for line in lines if line and not line.startswith("#")), "")
     if file.lower().endswith(".toml"):
         return "file"
-    if RUN_LINE.search(text) and not _COMPOSE_ROOT.search(text):
+    first = _first_line(text)
+    in_lines = f"\n{text}"
+    compose = _COMPOSE_ROOT.search(in_lines) is not None
+    if not compose and RUN_LINE.search(text):
         return "run"
     if _FIRST_LABEL.match(first):
         return "lines"
     if first.startswith(("[", "{")) and '"Config"' in text:
         return "inspect"
-    if _FILE_ROOT.search(text) and not _COMPOSE_ROOT.search(text):
+    if not compose and _FILE_ROOT.search(in_lines):
         return "file"
     return "compose"
+
+
+def _first_line(text: str) -> str:
+    """The first line that says something, without the blanks around it."""
+    size = 1 << 12
+    while True:
+        lines = text[:size].splitlines()
+        if size < len(text):
+            lines.pop()  # it may go on
+        for line in map(str.strip, lines):
+            if line and not line.startswith("#"):
+                return line
+        if size >= len(text):
+            return ""
+        size *= 8
 
 
 def readings_of(text: str, file: str, yard: Yard) -> Iterable[Reading]:

@@ -14,6 +14,7 @@ from pinfeather.translators._docker.containers import Container, Yard
 from pinfeather.translators._syntax.labels import Fault, Label
 from pinfeather.translators._syntax.paerser import split_list
 from pinfeather.translators._syntax.repair import inside, lines_of
+from pinfeather.translators._syntax.tree import span_of_spot
 
 _STICKY = re.compile(r"traefik\.http\.middlewares\.(?P<name>[^.]+)\.sticky(?P<rest>\..*)?", re.IGNORECASE)
 _ROUTER = re.compile(r"traefik\.http\.routers\.(?P<name>[^.]+)\.(?P<rest>.+)", re.IGNORECASE)
@@ -43,7 +44,7 @@ def element_fix(fault: Fault, yard: Yard) -> tuple[Edit, ...]:
 
 
 def _written(label: Label, old: str, new: str, yard: Yard) -> tuple[Edit, ...]:
-    span = yard.span(label.at_key)
+    span = span_of_spot(label.at_key)
     return inside(lines_of(yard.texts.get(span.file, "")), span, old, new)
 
 
@@ -110,9 +111,9 @@ def _repaired(label: Label, meant: _Meant, leader: _Meant, version: tuple[int, i
 def _edited(label: Label, made: tuple[str, str], yard: Yard) -> tuple[Edit, ...]:
     """One edit in a list, where key and text are one scalar; in a mapping one for each."""
     key, value = made
-    if label.key_mark is None:
+    if label.key_spot is None:
         return _written(label, f"{label.key}={label.value}", f"{key}={value}", yard) or _pieces(label, key, value, yard)
-    span = yard.span(label.mark)
+    span = span_of_spot(label.spot)
     lines = lines_of(yard.texts.get(span.file, ""))
     edits = _written(label, label.key, key, yard) if key != label.key else ()
     if value != label.value:
@@ -131,7 +132,7 @@ _ALONE_BEHIND = re.compile(r"[\"']?[ \t]*(?:#.*|\\)?")
 
 def _deleted(label: Label, yard: Yard) -> tuple[Edit, ...]:
     """Takes the whole line away, or the one part of a list in flow style."""
-    begin, end = yard.span(label.at_key), yard.span(label.mark)
+    begin, end = span_of_spot(label.at_key), span_of_spot(label.spot)
     lines = lines_of(yard.texts.get(begin.file, ""))
     if begin.line != end.end_line or not 0 < begin.line <= len(lines):
         return ()

@@ -15,7 +15,7 @@ from pinfeather.model.middlewares import Middleware
 from pinfeather.model.noun import Template, external
 from pinfeather.model.routes import Route, TcpRoute
 from pinfeather.model.services import LoadBalancer, Split, TcpLoadBalancer, TcpSplit
-from pinfeather.translators._syntax.labels import says
+from pinfeather.translators._syntax.label_pairs import says
 from pinfeather.translators._syntax.tree import Tree
 from pinfeather.translators._syntax.variables import Variables
 from pinfeather.translators._traefik.middlewares import put_middleware

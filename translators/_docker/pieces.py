@@ -1,4 +1,7 @@
-"""Trees with marks, taken apart and put together: what the labels of a container say, one thing at a time."""
+"""Trees with marks, taken apart and put together: what the labels of a container say, one thing at a time.
+
+Where nobody asks for places yet, every mark is `NOWHERE` itself, and none are put together.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +35,26 @@ def children(grown: Grown | None) -> list[tuple[str, Grown, Mark]]:
 
 
 def below(grown: Grown | None, key: str) -> Grown | None:
-    return next((child for name, child, _ in children(grown) if name == key), None)
+    if grown is None or not isinstance(grown.tree, dict) or key not in grown.tree:
+        return None
+    inner = grown.mark[4]
+    if len(inner) != 2 * len(grown.tree):
+        return Grown(grown.tree[key], grown.mark)
+    return Grown(grown.tree[key], inner[2 * list(grown.tree).index(key) + 1])
 
 
 def mapping(things: list[tuple[str, Grown, Mark]]) -> Grown:
     mark = things[0][2] if things else NOWHERE
+    if mark is NOWHERE:
+        return Grown({name: child.tree for name, child, _ in things}, NOWHERE)
     inner = tuple(each for _, child, key_mark in things for each in (key_mark, child.mark))
     return Grown({name: child.tree for name, child, _ in things}, (*mark[:4], inner))
 
 
 def without_server(service: Grown) -> Grown:
+    if service.mark is NOWHERE and isinstance(service.tree, dict) and isinstance(balancer := service.tree.get("loadBalancer"), dict):
+        rest = {key: value for key, value in balancer.items() if key != "server"}
+        return Grown({**service.tree, "loadBalancer": rest}, NOWHERE)
     things: list[tuple[str, Grown, Mark]] = []
     for key, child, key_mark in children(service):
         if key == "loadBalancer":
@@ -53,6 +66,8 @@ def without_server(service: Grown) -> Grown:
 
 
 def with_fields(grown: Grown, kept: Mapping[str, Tree], added: Mapping[str, Tree], mark: Mark) -> Grown:
+    if mark is NOWHERE:
+        return Grown({**kept, **added}, NOWHERE)
     things = [each for each in children(grown) if each[0] in kept]
     things += [(key, Grown(value, (*mark[:4], ())), mark) for key, value in added.items()]
     made = mapping(things)

@@ -11,11 +11,12 @@ from pinfeather.model.noun import Noun, Template
 from pinfeather.model.services import LoadBalancer, Server, TcpLoadBalancer, TcpServer
 from pinfeather.translators._docker.config import NONE_ROUTER, NONE_RULE
 from pinfeather.translators._docker.layout import Side, layout
-from pinfeather.translators._syntax.labels import lowered, pairs
+from pinfeather.translators._syntax.label_pairs import pairs
+from pinfeather.translators._syntax.labels import VARIABLE
 from pinfeather.translators._syntax.tree import Tree
 from pinfeather.translators._syntax.variables import Variables
 from pinfeather.translators._traefik.routing import Rules
-from pinfeather.translators._traefik.schema import ROOT
+from pinfeather.translators._traefik.schema import ROOT, Named, Shape, Struct
 from pinfeather.translators._traefik.writing import file_tree, present
 
 Branch = dict[str, Tree]
@@ -32,32 +33,51 @@ class Written(NamedTuple):
 def written(document: Document, version: tuple[int, int], provider: str) -> Written:
     """The whole document in two parts, each naming what stands in the other one (`x@docker`, `x@file`)."""
     variables = Variables({})
-    marked = _with_marks(_with_ordered_trees(document), variables)
-    assert isinstance(marked, Document)
+    marked = _with_marks(_with_ordered_trees(document), variables) if _holds_template(document) else _with_ordered_trees(document)
     placed = layout(marked, version)
     tree = file_tree(marked, Rules(version, templates=True))
-    containers: dict[str, Branch] = {}
+    containers: dict[str, _Said] = {}
     beside: Branch = {}
     for name in ("http", "tcp"):
         part = tree.get(name, {})
         assert isinstance(part, dict)
-        left = _Split(part, placed.side(name), provider, containers, name).beside(marked)
+        left = _Split(part, placed.side(name), provider, variables, containers, name).beside(marked)
         beside |= present({name: left})
     if "tls" in tree:
         beside["tls"] = tree["tls"]
-    labels: dict[str, tuple[tuple[str, str], ...]] = {}
-    for container, said in sorted(containers.items()):
-        http = said.get("http")
-        if isinstance(http, dict) and "services" in http and "routers" not in http:
-            http["routers"] = {NONE_ROUTER: {"rule": NONE_RULE, "service": "noop@internal"}}
-        ordered: Branch = {side: _in_order(said[side]) for side in ("http", "tcp") if side in said}
-        texts = pairs(lowered(ordered, ROOT), "traefik")
-        labels[container] = (("traefik.enable", "true"), *((_escaped(key, variables), _escaped(text, variables)) for key, text in texts))
-    return Written(labels, beside)
+    return Written({container: _in_order(said) for container, said in sorted(containers.items())}, beside)
+
+
+Pairs = list[tuple[str, str]]
+_Said = dict[tuple[str, str], dict[str, Pairs]]
+"""What one container says: its labels by side, section and name."""
+_NONE: Pairs = [
+    (f"traefik.http.routers.{NONE_ROUTER}.rule", NONE_RULE),
+    (f"traefik.http.routers.{NONE_ROUTER}.service", "noop@internal"),
+]
+
+
+def _in_order(said: _Said) -> tuple[tuple[str, str], ...]:
+    """As it will be after it was read: routers by priority, everything else by name."""
+    found = [("traefik.enable", "true")]
+    for side in ("http", "tcp"):
+        routers = said.get((side, "routers"))
+        if routers is not None:
+            for texts in routers.values():
+                found += texts
+        elif side == "http" and ("http", "services") in said:
+            found += _NONE
+        for section in ("services", "middlewares"):
+            for _, texts in sorted(said.get((side, section), {}).items()):
+                found += texts
+    return tuple(found)
 
 
 def _with_ordered_trees(document: Document) -> Document:
     """What is carried to the letter with its keys in order: Traefik sorts labels, so no other order comes back."""
+
+    if not any(each.other is not None for each in (*document.middlewares.values(), *document.tcp_middlewares.values())):
+        return document
 
     def ordered(middleware: Middleware) -> Middleware:
         other = middleware.other
@@ -77,17 +97,9 @@ def _by_key(tree: Tree) -> Tree:
     return [_by_key(item) for item in tree] if isinstance(tree, list) else tree
 
 
-def _in_order(side: Tree) -> Tree:
-    """As it will be after it was read: routers by priority, everything else by name."""
-    assert isinstance(side, dict)
-    made: Branch = {}
-    for section in ("routers", "services", "middlewares"):
-        if isinstance(held := side.get(section), dict):
-            made[section] = held if section == "routers" else dict(sorted(held.items()))
-    return made
-
-
 def _escaped(text: str, variables: Variables) -> str:
+    if type(text) is str and VARIABLE[0] not in text:
+        return text.replace("$", "$$")
     restored = variables.restored(text)
     return restored if isinstance(restored, Template) else text.replace("$", "$$")
 
@@ -95,10 +107,19 @@ def _escaped(text: str, variables: Variables) -> str:
 class _Split:
     """One side, HTTP or TCP, taken apart."""
 
-    def __init__(self, tree: Mapping[str, Tree], placed: Side, provider: str, containers: dict[str, Branch], side: str) -> None:
+    def __init__(
+        self,
+        tree: Mapping[str, Tree],
+        placed: Side,
+        provider: str,
+        variables: Variables,
+        containers: dict[str, _Said],
+        side: str,
+    ) -> None:
         self.tree = tree
         self.placed = placed
         self.provider = provider
+        self.variables = variables
         self.containers = containers
         self.side = side
 
@@ -115,21 +136,32 @@ class _Split:
             rest: Branch = {}
             for name, tree in things.items():
                 assert isinstance(tree, dict)
-                made = change(tree, in_labels=name in held)
-                if name not in held:
+                on = held.get(name)
+                made = change(tree, in_labels=on is not None)
+                if on is None:
                     rest[name] = made
-                    continue
-                for container in held[name]:
-                    own = self._on(document, name, made, container) if section == "services" else made
-                    side = self.containers.setdefault(container, {}).setdefault(self.side, {})
-                    assert isinstance(side, dict)
-                    group = side.setdefault(section, {})
-                    assert isinstance(group, dict)
-                    group[name] = own
+                elif section == "services":
+                    self._put_service(document, name, made, on)
+                else:
+                    texts = self._texts(section, name, made)
+                    for container in on:
+                        self._of(container, section)[name] = texts
             left |= present({section: rest})
         transports = self.tree.get("serversTransports", {})
         assert isinstance(transports, dict)
         return left | present({"serversTransports": transports})
+
+    def _of(self, container: str, section: str) -> dict[str, Pairs]:
+        """What a container says in a section so far."""
+        return self.containers.setdefault(container, {}).setdefault((self.side, section), {})
+
+    def _texts(self, section: str, name: str, tree: Branch) -> Pairs:
+        shape = _SHAPES[self.side, section]
+        variables = self.variables
+        return [
+            (_escaped(key, variables), _escaped(text, variables))
+            for key, text in pairs(tree, shape, f"traefik.{self.side}.{section}.{name}")
+        ]
 
     def _refer(self, name: Tree, held: Mapping[str, object], *, in_labels: bool) -> Tree:
         """A reference as it is written where it stands."""
@@ -177,8 +209,8 @@ class _Split:
                 return {"errors": {**errors, "service": self._refer(errors["service"], self.placed.services, in_labels=in_labels)}}
         return tree
 
-    def _on(self, document: Document, name: str, tree: Branch, container: str) -> Branch:
-        """The service as one of its containers says it: with the one server that this container is."""
+    def _put_service(self, document: Document, name: str, tree: Branch, on: tuple[str, ...]) -> None:
+        """The service as each of its containers says it: with the one server that this container is."""
         service = (document.tcp_services if self.side == "tcp" else document.services)[name]
         assert isinstance(service, LoadBalancer | TcpLoadBalancer)
         held: tuple[Server | TcpServer, ...] = service.servers
@@ -186,20 +218,52 @@ class _Split:
         assert isinstance(balancer, dict)
         servers = balancer["servers"]
         assert isinstance(servers, list)
-        references = [each.container for each in held]
-        number = next(at for at, each in enumerate(references) if each is not None and each.name == container)
-        ref, server = references[number], servers[number]
-        assert ref is not None
-        assert isinstance(server, dict)
-        where: Branch = {"port": None if ref.port is None else str(ref.port), "scheme": ref.scheme}
-        one = {**{key: value for key, value in where.items() if value is not None}, **server}
         rest = {key: value for key, value in balancer.items() if key != "servers"}
-        made = {**present({"server": one}), **rest}
-        if not made:  # something has to name the service
-            made = {"proxyProtocol": False} if self.side == "tcp" else {"sticky": False}
-        return {**tree, "loadBalancer": made}
+        references = [(each.container, server) for each, server in zip(held, servers, strict=True)]
+        by_name = {ref.name: (ref, server) for ref, server in reversed(references) if ref is not None}
+        for container in on:
+            ref, server = by_name[container]
+            assert isinstance(server, dict)
+            one: Branch = {}
+            if ref.port is not None:
+                one["port"] = str(ref.port)
+            if ref.scheme is not None:
+                one["scheme"] = ref.scheme
+            one |= server
+            made = {"server": one, **rest} if one else dict(rest)
+            if not made:  # something has to name the service
+                made = {"proxyProtocol": False} if self.side == "tcp" else {"sticky": False}
+            self._of(container, "services")[name] = self._texts("services", name, {**tree, "loadBalancer": made})
 
 
+def _shape(side: str, section: str) -> Shape:
+    inside = ROOT.fields[side]
+    assert isinstance(inside, Struct)
+    named = inside.fields[section]
+    assert isinstance(named, Named)
+    return named.shape
+
+
+_SHAPES = {(side, section): _shape(side, section) for side in ("http", "tcp") for section in ("routers", "services", "middlewares")}
+
+
+def _holds_template(document: Document) -> bool:
+    """Whether a template stands anywhere that `_with_marks` looks at: few documents have one."""
+    waiting: list[object] = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Noun):
+            waiting += [each for each in value.__dict__.values() if type(each) not in _PLAIN]
+        elif isinstance(value, tuple):
+            waiting += [each for each in value if type(each) not in _PLAIN]
+        elif isinstance(value, dict):
+            waiting += [each for each in value.values() if type(each) not in _PLAIN]
+        elif isinstance(value, Template):
+            return True
+    return False
+
+
+_PLAIN = frozenset((str, int, bool, float, type(None)))
 N = TypeVar("N")
 
 

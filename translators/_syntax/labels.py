@@ -1,4 +1,4 @@
-"""Labels as Traefik reads them, both ways: dotted keys to a tree, and a tree to dotted keys.
+"""Labels as Traefik reads them: dotted keys to a tree. `plain_labels.py` is the short way for those that nothing is wrong with.
 
 After github.com/traefik/paerser 0.2.2 (parser/labels_decode.go, nodes_metadata.go, element_fill.go), as observed on Traefik
 3.7.15: keys are sorted, cut at dots and matched without regard to case, `name[0]` is an element of a list, lists of texts
@@ -8,14 +8,14 @@ is of the wrong kind, and every label of that container is dropped: `shaped` ret
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
-from pinfeather.model.diagnostics import nearest
-from pinfeather.model.noun import Template
+from pinfeather.model.diagnostics import Span, nearest
 from pinfeather.translators._syntax import paerser
-from pinfeather.translators._syntax.tree import NOWHERE, Mark, Tree
+from pinfeather.translators._syntax.tree import NOWHERE, Mark, Spot, Tree
 from pinfeather.translators._traefik.nouns import Kind
 from pinfeather.translators._traefik.schema import Anything, Dropped, Listed, Named, Shape, Struct, Version
 
@@ -28,12 +28,12 @@ class Label(NamedTuple):
 
     key: str
     value: str
-    mark: Mark = NOWHERE
-    key_mark: Mark | None = None
+    spot: Spot = Span("")
+    key_spot: Spot | None = None
 
     @property
-    def at_key(self) -> Mark:
-        return self.key_mark or self.mark
+    def at_key(self) -> Spot:
+        return self.key_spot or self.spot
 
 
 class Fault(NamedTuple):
@@ -53,9 +53,15 @@ class Node:
     label: Label
     value: str = ""
     children: list[Node] = field(default_factory=list)
+    by_name: dict[str, Node] = field(default_factory=dict)
+    """The same by their names in lower case."""
 
     def child(self, name: str) -> Node | None:
-        return next((each for each in self.children if each.name.lower() == name.lower()), None)
+        return self.by_name.get(name.lower())
+
+    def add(self, child: Node) -> None:
+        self.children.append(child)
+        self.by_name[child.name.lower()] = child
 
 
 class Grown(NamedTuple):
@@ -94,7 +100,7 @@ def grown(labels: Iterable[Label], root: str) -> tuple[Node | None, list[Fault],
             seen = below is not None
             if below is None:
                 below = Node(name, label)
-                node.children.append(below)
+                node.add(below)
             node = below
         if seen and node is not top and node.label.key.lower() == label.key.lower():
             twice.append((node.label, label))
@@ -123,10 +129,17 @@ def _parts(key: str, root: str) -> tuple[list[str], str | None]:
 # Shaping ---------------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=2048)
+def fields_of(shape: Struct, version: Version) -> Mapping[str, tuple[str, Shape]]:
+    """The keys that a version knows, by their lower case, with their own spelling and what stands below them."""
+    return {key.lower(): (key, below) for key, below in shape.fields.items() if shape.since.get(key, (0, 0)) <= version}
+
+
 class _Shaper:
-    def __init__(self, version: Version, by_default: Callable[[str], str]) -> None:
+    def __init__(self, version: Version, by_default: Callable[[str], str], mark_of: Callable[[Spot], Mark]) -> None:
         self.version = version
         self.by_default = by_default
+        self.mark_of = mark_of
         self.faults: list[Fault] = []
         self.switched: list[tuple[Label, str]] = []
         """Labels whose text switches something off, though it may not look so."""
@@ -140,7 +153,7 @@ class _Shaper:
         if isinstance(shape, Kind):
             return self._leaf(node, shape)
         if isinstance(shape, Anything):
-            return _anything(node)
+            return self._anything(node)
         if isinstance(shape, Listed):
             return self._listed(node, shape)
         if isinstance(shape, Named):
@@ -160,15 +173,16 @@ class _Shaper:
             self._fault(node, f"{node.name} cannot be a standalone element")
             return None
         entries: list[tuple[str, Node, Shape]] = []
+        known = fields_of(shape, self.version)
         for child in node.children:
-            known = {key: key for key in shape.fields if shape.since.get(key, (0, 0)) <= self.version}
-            name = next((key for key in known if key.lower() == child.name.lower()), None)
-            if name is None:
+            field = known.get(child.name.lower())
+            if field is None:
                 later = next((key for key in shape.fields if key.lower() == child.name.lower()), None)
                 because = f" (Traefik has it since {'.'.join(map(str, shape.since[later]))})" if later is not None else ""
-                self._fault(child, f"field not found, node: {child.name}{because}", nearest(child.name, known))
+                self._fault(child, f"field not found, node: {child.name}{because}", nearest(child.name, [key for key, _ in known.values()]))
                 continue
-            entries.append((name, child, shape.fields[name]))
+            name, below = field
+            entries.append((name, child, below))
         found = self._mapping(node, entries)
         said = self.by_default(node.value)
         if may_be_true and said and said.lower() != "true":
@@ -186,8 +200,8 @@ class _Shaper:
             if below is None:
                 continue
             tree[name] = below.tree
-            marks += [_bare(child.label.at_key), below.mark]
-        return Grown(tree, _with(node.label.mark, marks))
+            marks += [self.mark_of(child.label.at_key), below.mark]
+        return Grown(tree, self._around(node, marks))
 
     def _listed(self, node: Node, shape: Listed) -> Grown | None:
         items: list[Grown] = []
@@ -201,25 +215,25 @@ class _Shaper:
         if not node.children:
             self._fault(node, f"invalid slice: node {node.name}")
             return None
-        return Grown([each.tree for each in items], _with(node.label.mark, [each.mark for each in items]))
+        return Grown([each.tree for each in items], self._around(node, [each.mark for each in items]))
 
     def _leaf(self, node: Node, kind: Kind) -> Grown | None:
         if kind is Kind.TEXTS and node.children and all(each.name.startswith("[") and not each.children for each in node.children):
-            marks: list[Mark] = [_bare(each.label.mark) for each in node.children]
-            return Grown([each.value for each in node.children], _with(node.label.mark, marks))
+            marks: list[Mark] = [self.mark_of(each.label.spot) for each in node.children]
+            return Grown([each.value for each in node.children], self._around(node, marks))
         if node.children:
             child = node.children[0]
             self._fault(child, f"field not found, node: {child.name}")
             return None
-        value, mark = node.value, _bare(node.label.mark)
+        value, mark = node.value, self.mark_of(node.label.spot)
         if kind in (Kind.BOOLEAN, Kind.DURATION):
             value = self.by_default(value)
         if kind is Kind.TEXTS:
             parts = paerser.split_list(value)
-            return Grown(list(parts), _with(mark, [mark] * len(parts)))
+            return Grown(list(parts), self._around(node, [mark] * len(parts)))
         if kind is Kind.TEXT or (VARIABLE[0] in value and kind is Kind.INTEGER):
             return Grown(value, mark)
-        read = _READ[kind](value)
+        read = READ[kind](value)
         if read is None:
             self._fault(node, f"{value!r} is not {_WANTED[kind]}")
             return None
@@ -228,25 +242,25 @@ class _Shaper:
     def _fault(self, node: Node, message: str, meant: str | None = None) -> None:
         self.faults.append(Fault(node.label, message, node.name, meant))
 
+    def _anything(self, node: Node) -> Grown:
+        if not node.children:
+            return Grown(node.value, self.mark_of(node.label.spot))
+        below = [(child.name, child, self._anything(child)) for child in node.children]
+        marks = [mark for _, child, each in below for mark in (self.mark_of(child.label.at_key), each.mark)]
+        return Grown({name: each.tree for name, _, each in below}, self._around(node, marks))
 
-_READ = {Kind.INTEGER: paerser.parse_int, Kind.BOOLEAN: paerser.parse_bool, Kind.DURATION: paerser.parse_duration}
+    def _around(self, node: Node, inner: list[Mark]) -> Mark:
+        """The mark of a node with others inside."""
+        mark = self.mark_of(node.label.spot)
+        return mark if mark is NOWHERE else (*mark[:4], tuple(inner))
+
+
+READ: Mapping[Kind, Callable[[str], Tree]] = {
+    Kind.INTEGER: paerser.parse_int,
+    Kind.BOOLEAN: paerser.parse_bool,
+    Kind.DURATION: paerser.parse_duration,
+}
 _WANTED = {Kind.INTEGER: "a whole number", Kind.BOOLEAN: "true or false", Kind.DURATION: "a duration, such as 500ms, 5s or 1m"}
-
-
-def _bare(mark: Mark) -> Mark:
-    return (*mark[:4], ())
-
-
-def _with(mark: Mark, inner: list[Mark]) -> Mark:
-    return (*mark[:4], tuple(inner))
-
-
-def _anything(node: Node) -> Grown:
-    if not node.children:
-        return Grown(node.value, _bare(node.label.mark))
-    below = [(child.name, child, _anything(child)) for child in node.children]
-    marks = [mark for _, child, each in below for mark in (_bare(child.label.at_key), each.mark)]
-    return Grown({name: each.tree for name, _, each in below}, _with(node.label.mark, marks))
 
 
 class Shaped(NamedTuple):
@@ -258,65 +272,19 @@ class Shaped(NamedTuple):
     switched: tuple[tuple[Label, str], ...]
 
 
-def shaped(labels: Iterable[Label], root: str, shape: Struct, version: Version, by_default: Callable[[str], str] = str) -> Shaped:
+def shaped(
+    labels: Iterable[Label],
+    root: str,
+    shape: Struct,
+    version: Version,
+    by_default: Callable[[str], str] = str,
+    mark_of: Callable[[Spot], Mark] = lambda _spot: NOWHERE,
+) -> Shaped:
     """The tree that Traefik makes of labels, in the file provider's spelling.
 
     `by_default` says what a text with variables is without a value for them, where there is no place for a variable.
     """
     top, faults, twice = grown(labels, root)
-    shaper = _Shaper(version, by_default)
+    shaper = _Shaper(version, by_default, mark_of)
     found = None if top is None else shaper.whole(top, shape)
     return Shaped(found, (*faults, *shaper.faults), tuple(twice), tuple(shaper.switched))
-
-
-# Writing ---------------------------------------------------------------------------------------------------------------
-
-
-def pairs(tree: Tree, path: str) -> Iterator[tuple[str, str]]:
-    """Key and text of every label that says a tree, keys in lower case but for names. An empty mapping is `true`."""
-    if isinstance(tree, dict) and tree:
-        for key, child in tree.items():
-            yield from pairs(child, f"{path}.{key}")
-    elif isinstance(tree, list) and tree and isinstance(tree[0], dict):
-        width = len(str(len(tree) - 1))
-        for index, item in enumerate(tree):
-            yield from pairs(item, f"{path}[{index:0{width}}]")
-    elif isinstance(tree, list):
-        yield path, joined([item if isinstance(item, str) else str(item) for item in tree])
-    elif isinstance(tree, dict):
-        yield path, "true"
-    elif isinstance(tree, str):
-        yield path, tree
-    elif tree is not None:
-        yield path, paerser.scalar_text(tree) or ""
-
-
-def joined(texts: list[str]) -> str:
-    """A list in one text: a `Template` if one of its parts is."""
-    text = ",".join(texts)
-    return Template(text) if any(isinstance(each, Template) for each in texts) else text
-
-
-def lowered(tree: Tree, shape: Shape) -> Tree:
-    """The tree with every key of Traefik's own in lower case, as people write labels; names stay.
-
-    Names of texts (headers) and keys that nobody knows stand in their order, as they do after they were read.
-    """
-    if isinstance(tree, dict):
-        if isinstance(shape, Named):
-            items = tree.items() if isinstance(shape.shape, Struct) else sorted(tree.items())
-            return {name: lowered(child, shape.shape) for name, child in items}
-        if not isinstance(shape, Struct):
-            return {key: lowered(child, shape) for key, child in sorted(tree.items())}
-        fields = shape.fields
-        return {key.lower(): lowered(child, fields[key]) if key in fields else child for key, child in tree.items()}
-    if isinstance(tree, list) and isinstance(shape, Listed):
-        return [lowered(item, shape.shape) for item in tree]
-    return tree
-
-
-def says(tree: Tree, shape: Struct, version: Version) -> bool:
-    """Whether labels can say a tree of one thing so that it is read as the same."""
-    labels = [Label(key, value) for key, value in pairs(lowered(tree, shape), "x")]
-    seen = shaped(labels, "x", shape, version)
-    return not seen.faults and not seen.twice and seen.found is not None and seen.found.tree == tree

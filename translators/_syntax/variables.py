@@ -37,6 +37,8 @@ class Variables:
 
     def filled(self, text: str) -> tuple[str, Faulty | None]:
         """The text with each `$$` as `$`, each variable that has a value replaced, and each other one marked."""
+        if "$" not in text:
+            return str(text), None
         out: list[str] = []
         at = 0
         fault: Faulty | None = None
@@ -77,10 +79,12 @@ class Variables:
 
     def held(self, text: str) -> tuple[str, ...]:
         """The variables in a marked text, as they are written."""
-        return tuple(self._of(found) for found in MARKED.finditer(text))
+        return tuple(self._of(found) for found in MARKED.finditer(text)) if VARIABLE[0] in text else ()
 
     def by_default(self, text: str) -> str:
         """The marked text as it is without any value: the default of each variable, or its own letters."""
+        if VARIABLE[0] not in text:
+            return str(text)
 
         def default(found: re.Match[str]) -> str:
             raw = self._of(found)
@@ -91,7 +95,7 @@ class Variables:
 
     def restored(self, text: str) -> str:
         """The letters of a marked text, as a `Template`; a text without a mark as it is."""
-        if MARKED.search(text) is None:
+        if VARIABLE[0] not in text or MARKED.search(text) is None:
             return text
         out, at = "", 0
         for found in MARKED.finditer(text):

@@ -18,7 +18,7 @@ from pinfeather.translators._traefik.nouns import Kind
 Version = tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Struct:
     """Known keys. `may_be_true`: a label on it alone makes an empty one, and any text but `true` switches it off (paerser's allowEmpty)."""
 
