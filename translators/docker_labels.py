@@ -51,6 +51,7 @@ from pinfeather.translators._docker.writing import written
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators._syntax.decoding import decode
 from pinfeather.translators._syntax.go_template import escape_actions
+from pinfeather.translators._syntax.labels import VARIABLE
 from pinfeather.translators._syntax.taking import TRAEFIK_LABELS, Taking
 from pinfeather.translators._syntax.tree import LIMITS, Tree, span_of_spot
 from pinfeather.translators._syntax.variables import MARKED, Variables, values_of
@@ -107,7 +108,7 @@ def parse(source: Source, options: DockerLabels) -> Parsed:
         gather_sections(root, reader, gathered)
     tree, spans, found = gathered.finish()
     found = (*yard.found, *found)
-    document, faults = (None, ()) if tree is None else build(_restored(tree, variables))
+    document, faults = (None, ()) if tree is None else build(_restored(tree, variables) if _holds_mark(tree) else tree)
     named = (gathered.names.explained(fault.at(span_at(spans, fault.path))) for fault in faults)
     return Parsed(document, tuple(_in_letters(finding, variables) for finding in (*found, *named)), spans)
 
@@ -143,6 +144,21 @@ def _say_variables(yard: Yard) -> None:
             text = f"nobody has given {', '.join(new)} a value yet"
             instead = "give it with --env NAME=VALUE, or later with --bind"
             yard.found.append(info(Code.UNEXPANDED, text, span=span_of_spot(label.spot), instead=instead))
+
+
+def _holds_mark(tree: Tree) -> bool:
+    """Whether a variable without a value stands in a text: in most files there is none."""
+    waiting = [tree]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if VARIABLE[0] in value:
+                return True
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
 
 
 def _restored(tree: Tree, variables: Variables) -> Tree:

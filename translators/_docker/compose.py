@@ -19,7 +19,7 @@ from pinfeather.translators._docker.containers import (
     label_of,
     normalised,
 )
-from pinfeather.translators._syntax.labels import Label, last_of_each
+from pinfeather.translators._syntax.labels import VARIABLE, Label, last_of_each
 from pinfeather.translators._syntax.paerser import scalar_text
 from pinfeather.translators._syntax.tree import Reading, Spot, Tree, span_of_spot
 
@@ -109,11 +109,10 @@ class ComposeFiles:
     def _top(self, tree: Mapping[str, Tree], reading: Reading) -> None:
         known: list[str] = []
         for key in tree:
-            span = reading.key_spans.get((key,))
             if key in _TOP or key.startswith("x-"):
                 known += [key] if key not in ("services", "version", "name") else []
                 continue
-            self._unknown(key, span, _TOP)
+            self._unknown(key, reading.key_spans.get((key,)), _TOP)
         if known:
             named = ", ".join(map(repr, known))
             self._yard.found.append(info(Code.SCOPE, f"not routing, left alone: {named}", span=reading.key_spans.get((known[0],))))
@@ -137,7 +136,8 @@ class ComposeFiles:
                 said = f"`{key}` is not followed: labels that stand there are not read"
                 place = reading.key_spans.get((*at, key))
                 self._yard.found.append(warning(Code.ASSUMED, said, span=place, instead="give what `docker compose config` prints"))
-        service.labels |= self._labels(tree.get("labels"), (*at, "labels"), reading)
+        if "labels" in tree:
+            service.labels |= self._labels(tree["labels"], (*at, "labels"), reading)
         deploy = tree.get("deploy")
         if isinstance(deploy, dict):
             service.deployed |= self._labels(deploy.get("labels"), (*at, "deploy", "labels"), reading)
@@ -156,13 +156,19 @@ class ComposeFiles:
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 spot: Spot = (reading, (*at, index), False)
-                if isinstance(item, str):
+                if type(item) is str and "$" not in item and VARIABLE[0] not in item:  # as most are
+                    key, _, text = item.partition("=")
+                    labels.append(Label(key, text, spot))
+                elif isinstance(item, str):
                     labels.append(label_of(item, spot, self._yard, interpolate=True))
                 else:
                     said = "a label in a list is a text, `key=value`"
                     self._yard.say(Code.VALUE, said, span_of_spot(spot), "put it in quotes")
         elif value is not None:
             self._yard.say(Code.VALUE, f"`{at[-1]}` is a list of texts or a mapping", reading.spans[at])
+        alone = {label.key: label for label in labels}
+        if len(alone) == len(labels):
+            return alone
         kept, lost = last_of_each(labels)
         self._yard.found += [twice(first, last) for first, last in lost]
         return kept

@@ -15,6 +15,7 @@ from pinfeather.translators._docker.pieces import Piece, children, mapping
 from pinfeather.translators._syntax.labels import VARIABLE, Grown, Label
 from pinfeather.translators._syntax.tree import NOWHERE, Mark, Tree, span_of_spot
 
+_OURS = "traefik."
 NONE_ROUTER = "pinfeather-none"
 NONE_RULE = "Path(`/`) && !Path(`/`)"
 """A router that holds for no request: it keeps Traefik from making one by its default rule. See `docker_labels.py`."""
@@ -29,6 +30,9 @@ class Config:
     """Whether the pieces have their marks."""
     pieces: dict[tuple[str, str], dict[str, Piece]] = field(default_factory=dict)
     lost: dict[str, set[str]] = field(default_factory=dict)
+    unlabelled: list[Container] = field(default_factory=list)
+    foreign: list[Label] = field(default_factory=list)
+    """Labels of other programs."""
 
     def of(self, side: str, section: str) -> dict[str, Piece]:
         return self.pieces.setdefault((side, section), {})
@@ -41,27 +45,27 @@ def configuration(yard: Yard, instance: Instance) -> Config:
     if len(yard.found) > said:  # each finding has its place
         del yard.found[said:]
         config = _configured(yard, instance, placed=True)
-    _say_others(yard, instance)
+    _say_others(config, yard)
     return config
 
 
 def _configured(yard: Yard, instance: Instance, *, placed: bool) -> Config:
     config = Config(instance, placed)
     for container in yard.containers:
-        own = [label for label in _plain_keys(container, yard) if _is_ours(label)]
+        labels = _plain_keys(container, yard)
+        own = [label for label in labels if label.key[:8].lower() == _OURS]
+        if len(own) != len(labels):
+            config.foreign += [label for label in labels if label.key[:8].lower() != _OURS]
         if container.passed_over:
             _say_passed_over(container, yard)
         if not own:
+            config.unlabelled.append(container)
             continue
         found = ContainerReading(container, own, yard, instance, placed=placed).pieces()
         for place, things in (found or {}).items():
             for name, piece in things.items():
                 _merge(config, place, name, piece, yard)
     return config
-
-
-def _is_ours(label: Label) -> bool:
-    return label.key[:8].lower() == "traefik."
 
 
 def _plain_keys(container: Container, yard: Yard) -> Sequence[Label]:
@@ -73,7 +77,7 @@ def _plain_keys(container: Container, yard: Yard) -> Sequence[Label]:
 
 
 def _say_passed_over(container: Container, yard: Yard) -> None:
-    ours = [label for label in container.passed_over if _is_ours(label)]
+    ours = [label for label in container.passed_over if label.key[:8].lower() == _OURS]
     if ours:
         span = span_of_spot(ours[0].spot)
         said = (
@@ -85,14 +89,8 @@ def _say_passed_over(container: Container, yard: Yard) -> None:
         yard.found.append(warning(Code.LABELS_IGNORED, said, span=span, instead=instead))
 
 
-def _say_others(yard: Yard, instance: Instance) -> None:
-    unlabelled: list[Container] = []
-    foreign: list[Label] = []
-    for container in yard.containers:
-        others = [label for label in _plain_keys(container, yard) if not _is_ours(label)]
-        foreign += others
-        if len(others) == len(container.labels):
-            unlabelled.append(container)
+def _say_others(config: Config, yard: Yard) -> None:
+    foreign, unlabelled = config.foreign, config.unlabelled
     if foreign:
         roots = sorted({label.key.split(".")[0] if label.key.count(".") else label.key for label in foreign})
         said = f"labels of other programs, left alone: {len(foreign)} ({', '.join(roots[:6])}{'…' if len(roots) > 6 else ''})"
@@ -101,7 +99,7 @@ def _say_others(yard: Yard, instance: Instance) -> None:
         names = ", ".join(container.name or "one without a name" for container in unlabelled[:8])
         also = (
             ": where Traefik takes every container (exposedByDefault), it also serves these by its default rule"
-            if instance.exposed_by_default
+            if config.instance.exposed_by_default
             else ""
         )
         said = f"without labels for Traefik, left alone: {names}{also}"

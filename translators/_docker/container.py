@@ -23,6 +23,7 @@ from pinfeather.translators._traefik.schema import ABOUT, EXTRA, ROOT, ROUTING, 
 
 SECTIONS = ("routers", "services", "middlewares")
 _OLD = ("frontend", "frontends", "backend", "port", "protocol", "weight", "domain", "servicename")
+_ENABLED = ("traefik.enable", "true")
 _OTHERS_OF_OURS = ("constraint-label", "tags", "docker", "swarm")
 """What people put beside it for `--providers.docker.constraints`, and what the other of the two providers looks at."""
 
@@ -59,13 +60,15 @@ class ContainerReading:
             held.append(label)
 
     def pieces(self) -> Pieces | None:
-        self._say_unread()
-        extra = self._shaped(self.about, EXTRA[self.instance.provider])
-        if extra.faults:
-            self._rejected(extra.faults)
-            return None
-        if not self._enabled(extra.found):
-            return None
+        if self.rest:
+            self._say_unread()
+        if [label[:2] for label in self.about] != [_ENABLED]:
+            extra = self._shaped(self.about, EXTRA[self.instance.provider])
+            if extra.faults:
+                self._rejected(extra.faults)
+                return None
+            if not self._enabled(extra.found):
+                return None
         found = self._shaped(self.routing, ROOT)
         for first, last in found.twice:
             said = f"{first.key!r} and {last.key!r} are one label to Traefik, which ignores case: {last.value!r} wins"
