@@ -147,10 +147,12 @@ def negated(match: Match) -> Not:
 
 
 def _group(every: bool, parts: Sequence[Match]) -> Match:
-    opened = tuple(inner for part in parts for inner in (conjuncts(part) if every else alternatives(part)))
+    opened: list[Match] = []
+    for part in parts:
+        opened += conjuncts(part) if every else alternatives(part)
     if len(opened) == 1:
         return opened[0]
-    return AllOf.model_construct(all=opened) if every else AnyOf.model_construct(any=opened)
+    return AllOf.model_construct(all=tuple(opened)) if every else AnyOf.model_construct(any=tuple(opened))
 
 
 @lru_cache(maxsize=8)
@@ -190,8 +192,13 @@ def _leaf(call: Call, matchers: Matchers, expressions: re.Pattern[str] | None) -
         wanted = " or ".join(map(str, counts))
         instead = f"write {call.name}(…) || {call.name}(…)" if counts == (1,) else ""
         raise RuleError(f"{call.name} takes {wanted} argument{'s' * (counts != (1,))}, not {len(arguments)}", call.offset, instead)
-    texts = tuple(argument.text if expressions is None else templated(argument.text, expressions) for argument in arguments)
-    return built(lambda: _made(make, texts), arguments)
+    texts = [argument.text for argument in arguments]
+    if expressions is not None:
+        texts = [templated(text, expressions) for text in texts]
+    try:
+        return _made(make, tuple(texts))
+    except ValueError as refusal:
+        raise _refused(refusal, arguments) from None
 
 
 @lru_cache(maxsize=1 << 13)
@@ -204,13 +211,16 @@ def built(make: Callable[[], Match], arguments: Sequence[Argument]) -> Match:
     """What `make` makes of the arguments; a noun's refusal becomes a RuleError at the argument it is about."""
     try:
         return make()
-    except ValidationError as refusal:
-        first = refusal.errors(include_url=False, include_context=False, include_input=False)[0]
-        about = arguments[0] if first["loc"][-1:] == ("name",) else arguments[-1]
-        message = first["msg"]
     except ValueError as refusal:
-        about, message = arguments[-1], str(refusal)
-    raise RuleError(message, about.offset)
+        raise _refused(refusal, arguments) from None
+
+
+def _refused(refusal: ValueError, arguments: Sequence[Argument]) -> RuleError:
+    if not isinstance(refusal, ValidationError):
+        return RuleError(str(refusal), arguments[-1].offset)
+    first = refusal.errors(include_url=False, include_context=False, include_input=False)[0]
+    about = arguments[0] if first["loc"][-1:] == ("name",) else arguments[-1]
+    return RuleError(first["msg"], about.offset)
 
 
 # The form that a rule keeps --------------------------------------------------------------------------------------------

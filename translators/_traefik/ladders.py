@@ -40,9 +40,14 @@ class _Parts(NamedTuple):
 
     @classmethod
     def of(cls, router: Router) -> _Parts:
-        parts = conjuncts(router.match)
-        keys = tuple([same_key(part) for part in parts])
-        return cls(router, keys, frozenset([key for key, part in zip(keys, parts, strict=True) if _is_place(part)]))
+        keys: list[object] = []
+        places: list[object] = []
+        for part in conjuncts(router.match):
+            key = same_key(part)
+            keys.append(key)
+            if _is_place(part):
+                places.append(key)
+        return cls(router, tuple(keys), frozenset(places))
 
 
 def same_key(part: Match) -> object:
@@ -77,6 +82,9 @@ def lift_canaries(routers: Sequence[Router]) -> list[Ladder]:
 
 def _alike(group: Sequence[_Parts]) -> Iterable[Sequence[_Parts]]:
     """Those that have all else alike: the fields that a canary shares with its route."""
+    tree = group[0].router.tree
+    if all(parts.router.tree == tree for parts in group):
+        return [group]
     found: dict[str, list[_Parts]] = {}
     for parts in group:
         found.setdefault(_in_one_order(parts.router.tree), []).append(parts)

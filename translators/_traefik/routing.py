@@ -39,6 +39,7 @@ _SHELL = {
     for side in ("http", "tcp")
 }
 _HTTP_TLS = Table(TLS[1:])
+_MORE = {"http": dict.fromkeys(("tls", "observability")), "tcp": dict.fromkeys(("tls",))}
 
 
 def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router | None:
@@ -47,13 +48,14 @@ def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router
     spans = Spans({(): node.spot, ("name",): node.key_spot})
     own = reader._replace(spans=spans)
     tree = take(node, _SHELL[side], (), own)
-    if (tls := _take_tls(node, own, tcp=tcp)) is not None:
+    here = node.present(_MORE[side])
+    if here and (tls := _take_tls(node, own, tcp=tcp)) is not None:
         tree["tls"] = tls
-    if not tcp and (held := node.map("observability")) is not None:
+    if "observability" in here and (held := node.map("observability")) is not None:
         own.mark(("observability",), node, "observability")
         tree["observability"] = take(held, OBSERVABILITY, ("observability",), own)
     sound = True
-    if not tcp and node.value and any(key.lower() == "parentrefs" for key in _names(node)):
+    if not tcp and isinstance(node.value, dict) and "parentrefs" in map(str.lower, node.value):
         node.known("parentRefs", why="the model has no routers below routers, and this one is left out")
         sound = False
     service = node.text("service")
@@ -67,10 +69,6 @@ def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router
     if priority:
         own.mark(("priority",), node, "priority")
     return Router(name, match, reader.local(service, f"{side}.services"), priority or length, not priority, tree, node, spans)
-
-
-def _names(node: Taking) -> tuple[str, ...]:
-    return tuple(node.value) if isinstance(node.value, dict) else ()
 
 
 def _take_tls(node: Taking, reader: Reader, *, tcp: bool) -> Tree:

@@ -28,7 +28,9 @@ from pinfeather.translators._traefik.nouns import (
 )
 
 _NO_NOUN = ("mirroring", "failover", "highestRandomWeight")
-_KINDS = ("loadBalancer", "weighted")
+_NO_NOUN_FOLDED = frozenset(kind.lower() for kind in _NO_NOUN)
+_KINDS = dict.fromkeys(("loadBalancer", "weighted"))
+_OF_A_BALANCER = dict.fromkeys(("sticky", "healthCheck", "passiveHealthCheck"))
 _CHECKS = (("health_check", "healthCheck", HEALTH_CHECK), ("passive_health_check", "passiveHealthCheck", PASSIVE_HEALTH_CHECK))
 
 
@@ -36,7 +38,7 @@ def take_service(name: str, node: Taking, at: Path, reader: Reader) -> Tree:
     """The tree of the service at `at`, or None where the model has no noun for it or it is none; the reason was reported."""
     reader.spans[at] = node.spot
     own = take(node, SERVICE_MIDDLEWARES, at, reader)
-    if any(key.lower() in {kind.lower() for kind in _NO_NOUN} for key in (node.value if isinstance(node.value, dict) else ())):
+    if isinstance(node.value, dict) and not _NO_NOUN_FOLDED.isdisjoint(map(str.lower, node.value)):
         node.known(*_NO_NOUN, why="the model has no such service, and what goes there is left out")
         return None
     balancer, weighted = _one_kind(node)
@@ -66,7 +68,8 @@ def _say_new_values(node: Taking, entries: Tree, at: Path, reader: Reader) -> No
 
 
 def _one_kind(node: Taking) -> tuple[Taking | None, Taking | None]:
-    found = [node.map(kind) for kind in _KINDS]
+    here = node.present(_KINDS)
+    found = [node.map(kind) if kind in here else None for kind in _KINDS]
     given = [kind for kind, held in zip(_KINDS, found, strict=True) if held is not None]
     if len(given) == 1:
         return found[0], found[1]
@@ -81,10 +84,11 @@ def _one_kind(node: Taking) -> tuple[Taking | None, Taking | None]:
 
 def _load_balancer(name: str, node: Taking, at: Path, reader: Reader) -> dict[str, Tree]:
     tree: dict[str, Tree] = {"servers": _listed(node, "servers", SERVER, (*at, "servers"), reader)}
-    if (sticky := take_sticky(node, (*at, "sticky"), reader, name, split=False)) is not None:
+    here = node.present(_OF_A_BALANCER)
+    if "sticky" in here and (sticky := take_sticky(node, (*at, "sticky"), reader, name, split=False)) is not None:
         tree["sticky"] = sticky
     for field, key, keys in _CHECKS:
-        if (held := node.map(key)) is not None:
+        if key in here and (held := node.map(key)) is not None:
             reader.mark((*at, field), node, key)
             tree[field] = take(held, keys, (*at, field), reader)
     return {**tree, **take(node, LOAD_BALANCER, at, reader)}
