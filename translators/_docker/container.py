@@ -188,7 +188,7 @@ class ContainerReading:
             server = self._server(name, balancer, piece)
             if server is None:
                 return False
-            services[name] = piece._replace(grown=without_server(piece.grown), servers=(server,))
+            services[name] = Piece(without_server(piece.grown), piece.key_mark, self.container, (server,), piece.made)
         return True
 
     def _no_balancer(self, name: str, mark: Mark) -> None:
@@ -267,6 +267,8 @@ class ContainerReading:
         for name in list(routers):
             piece = routers[name]
             tree = dict(piece.grown.tree) if isinstance(piece.grown.tree, dict) else {}
+            if tree.get("rule") and tree.get("service") and not self.placed:
+                continue
             added: dict[str, Tree] = {}
             if not tree.get("rule"):
                 tree.pop("rule", None)
@@ -284,7 +286,7 @@ class ContainerReading:
                     del routers[name]
                     continue
                 added["service"] = next(iter(services))
-            routers[name] = piece._replace(grown=with_fields(piece.grown, tree, added, piece.key_mark))
+            routers[name] = Piece(with_fields(piece.grown, tree, added, piece.key_mark), piece.key_mark, self.container)
         _only_used(routers, services, self._own_name)
         return True
 
@@ -316,9 +318,10 @@ class ContainerReading:
 
 def _only_used(routers: Mapping[str, Piece], services: dict[str, Piece], own: str) -> None:
     """The service that Traefik makes by itself is read only where a router goes there."""
-    targets = {str(piece.grown.tree.get("service")) for piece in routers.values() if isinstance(piece.grown.tree, dict)}
-    if own in services and own not in targets and services[own].made:
-        del services[own]
+    if own in services and services[own].made:
+        targets = {str(piece.grown.tree.get("service")) for piece in routers.values() if isinstance(piece.grown.tree, dict)}
+        if own not in targets:
+            del services[own]
 
 
 _ACTIONS = re.compile(r"\{\{-?\s*(?P<body>[^{}]*?)\s*-?\}\}")

@@ -19,6 +19,7 @@ _Fields = Mapping[str, tuple[str, Shape]]
 _Open = tuple[dict[str, Tree], "_Fields | None", Shape]
 """A mapping: what is in it so far, the keys that it may have (None: any), and what stands below each of those."""
 _by_key = itemgetter(0)
+_TEXT, _TEXTS, _INTEGER = Kind.TEXT, Kind.TEXTS, Kind.INTEGER  # to look a kind up costs as much as all else
 
 
 def tree_of(labels: Iterable[Label], root: str, shape: Struct, version: Version, by_default: Callable[[str], str] = str) -> Shaped:
@@ -48,16 +49,19 @@ def _plain(labels: list[Label], root: str, shape: Struct, version: Version, by_d
             name, below = field
         else:
             return None
-        read: Tree = value
-        if below is Kind.TEXTS:
-            read = list(split_list(by_default(value) if name == "entryPoints" and fields is not None else value))
-        elif below is Kind.BOOLEAN or below is Kind.DURATION or (below is Kind.INTEGER and VARIABLE[0] not in value):
-            read = READ[below](value if below is Kind.INTEGER else by_default(value))
+        if below is _TEXT:
+            held[name] = value
+        elif below is _TEXTS:
+            held[name] = list(split_list(by_default(value) if name == "entryPoints" and fields is not None else value))
+        elif below is _INTEGER and VARIABLE[0] in value:
+            held[name] = value
+        elif isinstance(below, Kind) and (reads := READ.get(below)) is not None:
+            read = reads(value if below is _INTEGER else by_default(value))
             if read is None:
                 return None
-        elif below is not Kind.TEXT and below is not Kind.INTEGER:
+            held[name] = read
+        else:
             return None
-        held[name] = read
         opened[low] = None
     return tree if labels else None
 
