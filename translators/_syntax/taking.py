@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Severity, Span, dotted, error, info, nearest
 from pinfeather.model.noun import Template
 from pinfeather.translators._syntax import paerser
-from pinfeather.translators._syntax.tree import Reading, Spot, Tree, kind, span_of_spot
+from pinfeather.translators._syntax.tree import Reading, Spot, Tree, kind
 
 
 class Manner(NamedTuple):
@@ -53,11 +54,13 @@ _Texts: TypeAlias = list[str]
 _NOTHING: Mapping[str, Tree] = MappingProxyType({})
 
 
-class Taking:
-    """One value of a document, and what has been taken out of it. Made by `Taking.of` for the root.
+@lru_cache(maxsize=256)  # tables are few
+def _lower_case(keys: tuple[str, ...]) -> Mapping[str, str]:
+    return {key.lower(): key for key in keys}
 
-    It copies nothing: a key that was asked for is taken, and what is left is what stands in the value and was not asked for.
-    """
+
+class Taking:
+    """One value of a document, and what has been taken out of it: nothing is copied. Made by `Taking.of` for the root."""
 
     __slots__ = ("_asked", "_below", "_book", "_folded", "_pairs", "_taken", "path", "value")
 
@@ -102,18 +105,17 @@ class Taking:
 
     def span_of(self, key: str, *below: str | int) -> Span:
         """Where the value of a key stands, or what is below it, taken or not; of an absent key, where this mapping stands."""
-        return span_of_spot(self.spot_of(key, *below))
+        return self._book.reading.span_at(self._way(key, below))
 
     def spot_of(self, key: str, *below: str | int) -> Spot:
         """The same, to be written down: it costs nothing until it is asked for."""
+        if key in self._pairs:
+            return (self._book.reading, (*self.path, key, *below), False)
         return (self._book.reading, self._way(key, below), False)
 
     def key_span_of(self, key: str, *below: str | int) -> Span:
         """The same for a key itself, or for the key at the end of the way below it."""
-        return span_of_spot(self.key_spot_of(key, *below))
-
-    def key_spot_of(self, key: str, *below: str | int) -> Spot:
-        return (self._book.reading, self._way(key, below), True)
+        return self._book.reading.key_span_at(self._way(key, below))
 
     def _way(self, key: str, below: tuple[str | int, ...]) -> Path:
         if isinstance(self.value, dict):
@@ -241,13 +243,13 @@ class Taking:
         return None if name is None else self._pairs[name]
 
     def present(self, keys: Mapping[str, None]) -> Collection[str]:
-        """Those of the keys that are here and not taken yet. All of them count as asked for."""
+        """Those of the keys (that differ by more than case) that are here and not taken yet. All of them count as asked for."""
         self._asked.append(keys)
-        pairs = self._pairs
-        here = (pairs.keys() & keys.keys()) - self._taken
-        if self._book.fold_case and len(here) < len(pairs):
-            others = {name.lower() for name in pairs if name not in here and name not in self._taken}
-            here.update(key for key in keys if key.lower() in others)
+        left = self._pairs.keys() - self._taken
+        here = left & keys.keys()
+        if self._book.fold_case and len(here) < len(left):
+            lower_case = _lower_case(tuple(keys))
+            here.update(lower_case[low] for name in left - here if (low := name.lower()) in lower_case)
         return here
 
     def forget(self) -> None:
