@@ -8,6 +8,7 @@ where the routers that pass it stand, if they all stand in labels and labels can
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from pinfeather.model.document import Document, canary_name
@@ -44,8 +45,7 @@ class Layout(NamedTuple):
 
 def layout(document: Document, version: Version) -> Layout:
     """Where each thing of a document goes."""
-    services = {name: held for name, service in document.services.items() if (held := containers_of(service))}
-    children = {name: tuple(e.to for e in service.split) for name, service in document.services.items() if isinstance(service, Split)}
+    services, children = _services(document.services)
     routers: On = {}
     passed: dict[str, tuple[str, ...]] = {}
     for route in document.routes:
@@ -55,14 +55,13 @@ def layout(document: Document, version: Version) -> Layout:
             if on and _listable(route):
                 routers[name] = on
     users: Users = [(names, routers.get(name)) for name, names in passed.items()]
-    users += [(service.middlewares, services.get(name)) for name, service in document.services.items()]
+    users += [(service.middlewares, services.get(name)) for name, service in document.services.items() if service.middlewares]
     http = Side(services, routers, _middlewares(document.middlewares, users, version, tcp=False))
     return Layout(http, _tcp(document, version))
 
 
 def _tcp(document: Document, version: Version) -> Side:
-    services = {name: held for name, service in document.tcp_services.items() if (held := containers_of(service))}
-    children = {name: tuple(e.to for e in each.split) for name, each in document.tcp_services.items() if isinstance(each, TcpSplit)}
+    services, children = _services(document.tcp_services)
     routers: On = {}
     for route in document.tcp_routes:
         on = _reached(route.targets, services, children)
@@ -72,11 +71,29 @@ def _tcp(document: Document, version: Version) -> Side:
     return Side(services, routers, _middlewares(document.tcp_middlewares, users, version, tcp=True))
 
 
+def _services(services: Mapping[str, object]) -> tuple[On, dict[str, tuple[str, ...]]]:
+    """Those of containers with these, and those that are splits with their children."""
+    on: On = {}
+    children: dict[str, tuple[str, ...]] = {}
+    for name, service in services.items():
+        if type(service) in _SPLITS:
+            assert isinstance(service, Split | TcpSplit)
+            children[name] = tuple([entry.to for entry in service.split])
+        elif held := containers_of(service):
+            on[name] = held
+    return on, children
+
+
+_SPLITS = frozenset((Split, TcpSplit))
+
+
 def containers_of(service: object) -> tuple[str, ...]:
     """The containers of a service that has nothing but named containers for servers; else none."""
     if not isinstance(service, LoadBalancer | TcpLoadBalancer):
         return ()
     names = [server.container.name for server in service.servers if server.container is not None and server.container.name]
+    if len(names) == len(service.servers) == 1:
+        return (names[0],)
     return tuple(names) if len(names) == len(service.servers) and len(set(names)) == len(names) else ()
 
 
@@ -86,7 +103,9 @@ def _routers(route: Route) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield route.name, ((route.to,) if route.to is not None else tuple(entry.to for entry in route.split))
 
 
-def _reached(targets: Iterable[str], services: On, children: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _reached(targets: tuple[str, ...], services: On, children: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    if len(targets) == 1 and targets[0] not in children:
+        return services.get(targets[0], ())
     found: dict[str, None] = {}
     seen: set[str] = set()
     waiting = list(targets)
@@ -102,8 +121,16 @@ def _reached(targets: Iterable[str], services: On, children: Mapping[str, tuple[
 def _listable(route: Route | TcpRoute) -> bool:
     """Whether every list of a router stays what it is with commas between its texts."""
     texts = [*route.entry_points, *(reference for reference in route.middlewares if external(reference))]
-    texts += [name for domain in (route.tls.domains if route.tls is not None else ()) for name in domain.sans]
-    return all("," not in text and text == text.strip() and bool(text) for text in map(filled, texts))
+    if route.tls is not None:
+        texts += [name for domain in route.tls.domains for name in domain.sans]
+    return all(map(_keeps, texts))
+
+
+@lru_cache(maxsize=1024)
+def _keeps(text: str) -> bool:
+    """Whether a text in a list with commas stays what it is."""
+    text = filled(text)
+    return "," not in text and text == text.strip() and bool(text)
 
 
 Users = list[tuple[tuple[str, ...], "tuple[str, ...] | None"]]
@@ -111,6 +138,8 @@ Users = list[tuple[tuple[str, ...], "tuple[str, ...] | None"]]
 
 def _middlewares(middlewares: Mapping[str, Middleware], users: Users, version: Version, *, tcp: bool) -> On:
     """Names to containers. `users`: who passes which, and on which containers it stands (None: in the file)."""
+    if not middlewares:
+        return {}
     chains = {name: each.chain.middlewares for name, each in middlewares.items() if each.chain is not None}
     filed = {name for name, each in middlewares.items() if not sayable(each, version, tcp=tcp)}
     for names, on in users:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 from pinfeather.model.document import Document
 from pinfeather.model.middlewares import Middleware
@@ -252,18 +253,30 @@ def _holds_template(document: Document) -> bool:
     waiting: list[object] = [document]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, Noun):
-            waiting += [each for each in value.__dict__.values() if type(each) not in _PLAIN]
-        elif isinstance(value, tuple):
-            waiting += [each for each in value if type(each) not in _PLAIN]
+        kind = type(value)
+        if isinstance(value, tuple):
+            held: Iterable[object] = value
         elif isinstance(value, dict):
-            waiting += [each for each in value.values() if type(each) not in _PLAIN]
+            held = value.values()
+        elif _is_noun(kind):  # type: ignore[arg-type] # a class can be hashed
+            held = vars(value).values()
         elif isinstance(value, Template):
             return True
+        else:
+            continue
+        waiting += [each for each in held if type(each) not in _PLAIN]
     return False
 
 
 _PLAIN = frozenset((str, int, bool, float, type(None)))
+
+
+@lru_cache(maxsize=512)
+def _is_noun(kind: type[Any]) -> bool:
+    """To ask pydantic whether a value is a noun costs more than all else here."""
+    return issubclass(kind, Noun)
+
+
 N = TypeVar("N")
 
 

@@ -58,7 +58,10 @@ def _node(tree: Tree, lead: str, indent: str, lines: list[str]) -> None:
         below = f"{indent}  "
         if isinstance(tree, list):
             for item in tree:
-                _below(item, f"{begin}-", below, lines)
+                if isinstance(item, str) and "\n" not in item:
+                    lines.append(f"{begin}- {_text(item)}")
+                else:
+                    _below(item, f"{begin}-", below, lines)
                 begin = indent
             return
         for key, value in tree.items():
