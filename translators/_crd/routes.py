@@ -33,6 +33,7 @@ from pinfeather.translators._traefik.nouns import (
 from pinfeather.translators._traefik.routing import say_assumed, take_rule, trees_of
 
 CLASS = "kubernetes.io/ingress.class"
+_MORE, _TCP_MORE = dict.fromkeys(("middlewares", "observability")), dict.fromkeys(("middlewares",))
 _ENTRY_POINTS = Table((Key("entry_points", "entryPoints", TEXTS),))
 _HTTP_TLS, _TCP_TLS = (
     Table(key for key in TLS if key.field in fields) for fields in (("resolver",), ("passthrough", "resolver"))
@@ -206,13 +207,14 @@ def _router(
     reader = catalogue.reader(obj, spans)
     if (kind := node.text("kind")) not in (None, "Rule"):
         node.error(Code.VALUE, f"there is no kind {kind!r} of a route", "kind", instead="write Rule")
+    here = node.present(_TCP_MORE if tcp else _MORE)
     kind_of = "MiddlewareTCP" if tcp else "Middleware"
-    names = [catalogue.refer(kind_of, obj, item) for item in node.list("middlewares")]
+    names = [catalogue.refer(kind_of, obj, item) for item in node.list("middlewares")] if "middlewares" in here else []
     tree: dict[str, Tree] = {**({"middlewares": list(names)} if names else {}), **shared}
     if names:
         spans[("middlewares",)] = node.spot_of("middlewares")
         spans.spots.update({(("middlewares", at)): node.spot_of("middlewares", at) for at in range(len(names))})
-    if not tcp and (held := node.map("observability")) is not None:
+    if "observability" in here and (held := node.map("observability")) is not None:
         reader.mark(("observability",), node, "observability")
         tree["observability"] = take(held, OBSERVABILITY, ("observability",), reader)
     metadata = metadata_of(obj)

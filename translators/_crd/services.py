@@ -127,7 +127,8 @@ class Backends:
             item.report(warning(Code.COLLISION, text, item.path, instead="say the same in both, or set safeNaming", span=item.span))
 
     def _ignored(self, item: Taking) -> None:
-        for key in _OF_A_SERVICE:
+        here = item.value.keys() & _OF_A_SERVICE if isinstance(item.value, dict) else ()
+        for key in _OF_A_SERVICE if here else ():
             if isinstance(item.value, dict) and item.value.get(key) is not None:
                 item.tree(key)
                 said = f"Traefik ignores `{key}` beside `kind: TraefikService`"

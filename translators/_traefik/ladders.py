@@ -35,6 +35,7 @@ class _Parts(NamedTuple):
     """The parts of a router's condition, each as something that is compared and hashed at once; and which of them are places."""
 
     router: Router
+    parts: tuple[Match, ...]
     keys: tuple[object, ...]
     places: frozenset[object]
 
@@ -42,12 +43,13 @@ class _Parts(NamedTuple):
     def of(cls, router: Router) -> _Parts:
         keys: list[object] = []
         places: list[object] = []
-        for part in conjuncts(router.match):
+        parts = conjuncts(router.match)
+        for part in parts:
             key = same_key(part)
             keys.append(key)
             if _is_place(part):
                 places.append(key)
-        return cls(router, tuple(keys), frozenset(places))
+        return cls(router, parts, tuple(keys), frozenset(places))
 
 
 def same_key(part: Match) -> object:
@@ -101,7 +103,7 @@ def _lifts(group: Sequence[_Parts]) -> dict[str, tuple[str, Match]]:
     for parts in sorted(group, key=lambda each: each.router.priority):
         router, own = parts.router, frozenset(parts.keys)
         bases = (base for base, keys in reversed(roots) if keys < own and base.router.priority < router.priority)
-        lifts = ((base.router.name, when) for base in bases if (when := further(router.match, base.router.match)) is not None)
+        lifts = ((base.router.name, when) for base in bases if (when := _further(parts.parts, base.parts)) is not None)
         if (found := next(lifts, None)) is not None:
             under[router.name] = found
         else:
@@ -127,7 +129,10 @@ def _is_place(part: Match) -> bool:
 
 def further(match: Match, base: Match) -> Match | None:
     """The further condition of a rule, if it can be the canary of the base without any change."""
-    parts, own = conjuncts(match), conjuncts(base)
+    return _further(conjuncts(match), conjuncts(base))
+
+
+def _further(parts: tuple[Match, ...], own: tuple[Match, ...]) -> Match | None:
     in_order = parts[: len(own)] == own
     rest = list(parts[len(own) :] if in_order else parts)
     for part in () if in_order else own:
@@ -135,9 +140,8 @@ def further(match: Match, base: Match) -> Match | None:
             return None
         rest.remove(part)
     when = both(tuple(rest))
-    if when is None or any(_is_place(part) for part in rest):
+    if when is None or any(map(_is_place, rest)):
         return None
     if in_order:  # behind the base's own conditions it stands where it stood
         return when
-    again = lift(both((*own, when)) or when)
-    return when if again == lift(match) else None
+    return when if lift(both((*own, when))) == lift(both(parts)) else None

@@ -18,6 +18,7 @@ from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Seve
 from pinfeather.model.noun import TOKEN, Noun
 from pinfeather.translators._syntax.taking import Taking
 from pinfeather.translators._syntax.tree import Spans, Tree
+from pinfeather.translators._traefik.label_edits import label_edits
 from pinfeather.translators.contract import NOTHING
 
 
@@ -76,13 +77,18 @@ class Reader(NamedTuple):
         name, at, provider = reference.partition("@")
         return name if at and provider == self.provider and name in self.known.get(section, ()) else reference
 
+    def with_spans(self, spans: Spans) -> Reader:
+        return Reader(
+            self.provider, self.version, spans, self.text, self.known, self.expressions, self.texts, self.resolve, self.labels
+        )  # fmt: skip
+
     def mark(self, path: Path, node: Taking, key: str, value: Tree = None) -> None:
         """Writes down where the value of a key, and each thing in it, stands."""
         spots = self.spans.spots
         spots[path] = node.spot_of(key)
-        inner = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
-        for step in inner:
-            spots[(*path, step)] = node.spot_of(key, step)
+        if isinstance(value, list | dict):
+            for step in value if isinstance(value, dict) else range(len(value)):
+                spots[(*path, step)] = node.spot_of(key, step)
 
 
 _TAKERS: Mapping[Kind, Callable[[Taking, str], Tree]] = {
@@ -289,7 +295,7 @@ def default_cookie_name(service: str) -> str:
 
 def sanitised(name: str) -> str:
     """The name that Traefik sends for a cookie's name: what is no token character becomes `_` (the same file)."""
-    return "".join(c if c in TOKEN else "_" for c in name)
+    return name if TOKEN.issuperset(name) else "".join(c if c in TOKEN else "_" for c in name)
 
 
 def take_sticky(node: Taking, at: Path, reader: Reader, service: str, *, split: bool) -> Tree:
@@ -346,36 +352,6 @@ def _same_site(cookie: Taking, tree: dict[str, Tree], path: Path, reader: Reader
         )
     else:
         tree["same_site"] = site
-
-
-_LABEL = re.compile(r"""(?P<key>[^\s"'=:]+)(?P<between>["']?[ \t]*[=:][ \t]*["']?)(?P<value>.*?)(?P<end>["']?)""")
-
-
-def label_edits(text: str, span: Span, old: str, new: str, value: str) -> tuple[Edit, ...]:
-    """The edit that gives the label at `span`, whose key ends in `.old`, that value; with another `new`, a label of that
-    name is put before it. None where the label stands in several lines, or is written in a way of its own.
-
-    Works on lists and mappings, in block and in flow style, on `--label` and on bare lines.
-    """
-    lines = text.splitlines()
-    if span.line != span.end_line or not 0 < span.line <= len(lines):
-        return ()
-    line = lines[span.line - 1]
-    begin, written = line[: span.column - 1], line[span.column - 1 : span.end_column - 1]
-    quote = written[:1] if written[:1] in ("'", '"') else ""
-    found = _LABEL.fullmatch(written[len(quote) :])
-    if found is None or not found["key"].lower().endswith(f".{old}"):
-        return ()
-    made = f"{quote}{found['key'][: -len(old)]}{new}{found['between']}{value}{found['end']}"
-    if ":" in found["between"] and not found["end"]:
-        made = f'{quote}{found["key"][: -len(old)]}{new}{found["between"]}"{value}"'  # compose wants a text
-    if old == new:
-        return (Edit(span, made),)
-    if begin.strip() in ("", "-"):
-        return (Edit(Span(span.file, span.line, 1, span.line, 1), f"{begin}{made}\n"),)
-    option = re.search(r"(?:--label[ =]|-l[ ]?)$", begin)
-    before = Span(span.file, span.line, span.column, span.line, span.column)
-    return (Edit(before, f"{made} {option[0]}" if option else f"{made}, "),)
 
 
 def _secure(cookie: Taking, reader: Reader) -> tuple[Edit, ...]:

@@ -46,7 +46,7 @@ def take_router(name: str, node: Taking, reader: Reader, *, tcp: bool) -> Router
     """One router, or None where none can be made of it; the reason was reported."""
     side = "tcp" if tcp else "http"
     spans = Spans({(): node.spot, ("name",): node.key_spot})
-    own = reader._replace(spans=spans)
+    own = reader.with_spans(spans)
     tree = take(node, _SHELL[side], (), own)
     here = node.present(_MORE[side])
     if here and (tls := _take_tls(node, own, tcp=tcp)) is not None:

@@ -58,11 +58,15 @@ def take_service(name: str, node: Taking, at: Path, reader: Reader) -> Tree:
 
 def _say_new_values(node: Taking, entries: Tree, at: Path, reader: Reader) -> None:
     """A variant's cookie value is made of the child's name as it is written: without the own provider it is another one."""
+    own = f"@{reader.provider}"
     written = node.value.get("services") if isinstance(node.value, dict) else None
-    names = [entry.get("name") for entry in written if isinstance(entry, dict)] if isinstance(written, list) else []
+    listed = [entry.get("name") for entry in written if isinstance(entry, dict)] if isinstance(written, list) else []
+    names = [name for name in listed if isinstance(name, str) and name.endswith(own)]
+    if not names:
+        return
     kept = [entry.get("to") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     for name in names:
-        if isinstance(name, str) and name.endswith(f"@{reader.provider}") and name not in kept:
+        if name not in kept:
             said = f"{name!r} is read as {name.rpartition('@')[0]!r}: written so, the value of its cookie changes once"
             node.report(info(Code.ASSUMED, said, (*at, "split"), instead="clients are drawn anew once", span=node.span_of("services")))
 
