@@ -30,6 +30,8 @@ class Config:
     """Whether the pieces have their marks."""
     pieces: dict[tuple[str, str], dict[str, Piece]] = field(default_factory=dict)
     lost: dict[str, set[str]] = field(default_factory=dict)
+    servers: dict[tuple[str, str, str], dict[str, Grown]] = field(default_factory=dict)
+    """Of services on several containers, by what each says."""
     unlabelled: list[Container] = field(default_factory=list)
     foreign: list[Label] = field(default_factory=list)
     """Labels of other programs."""
@@ -120,8 +122,8 @@ def _merge(config: Config, place: tuple[str, str], name: str, piece: Piece, yard
         things[name] = piece
         return
     if first.grown.tree == piece.grown.tree:
-        more = tuple(each for each in piece.servers if each.tree not in [one.tree for one in first.servers])
-        things[name] = first._replace(servers=(*first.servers, *more))
+        if piece.servers:
+            things[name] = _with_servers(first, piece, config.servers.setdefault((*place, name), {}))
         return
     del things[name]
     config.lost.setdefault(section, set()).add(name)
@@ -133,6 +135,21 @@ def _merge(config: Config, place: tuple[str, str], name: str, piece: Piece, yard
         f"{f' ({which} differs)' if which else ''}: Traefik deletes it"
     )
     yard.found.append(error(Code.NAME_CLASH, said, span=other, instead="write the same labels on both, or give one another name"))
+
+
+def _with_servers(first: Piece, piece: Piece, known: dict[str, Grown]) -> Piece:
+    """The service with the servers of another container too. `known`: those that it has, by what they say."""
+    if not known:
+        known.update((_said(server), server) for server in first.servers)
+        first = first._replace(servers=known.values())
+    for server in piece.servers:
+        known.setdefault(_said(server), server)
+    return first
+
+
+def _said(server: Grown) -> str:
+    assert isinstance(server.tree, dict)
+    return repr(sorted(server.tree.items()))
 
 
 def _difference(one: Tree, other: Tree) -> str:

@@ -5,7 +5,7 @@ Where nobody asks for places yet, every mark is `NOWHERE` itself, and none are p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from pinfeather.translators._docker.containers import Container
@@ -19,7 +19,7 @@ class Piece(NamedTuple):
     grown: Grown
     key_mark: Mark
     container: Container
-    servers: tuple[Grown, ...] = ()
+    servers: Collection[Grown] = ()
     made: bool = False
     """By Traefik itself: no label says it."""
 
