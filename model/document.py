@@ -90,7 +90,7 @@ def _names(document: Document) -> Iterator[Diagnostic]:
         seen: dict[str, Path] = {}
         for index, route in enumerate(routes):
             names: list[tuple[str, Path]] = [(route.name, (key, index, "name"))]
-            if isinstance(route, Route):
+            if isinstance(route, Route) and route.canaries:
                 names += [(canary_name(route, i), (key, index, "canaries", i, "name")) for i in range(len(route.canaries))]
             for name, path in names:
                 if name in seen:
@@ -159,8 +159,9 @@ def _route_references(
     section: str,
     middlewares: Mapping[str, object],
 ) -> Iterator[Diagnostic]:
-    for target, path in _targets(route, base):
-        yield from _missing("service", target, services, path, section)
+    if not all(map(services.__contains__, route.targets)):
+        for target, path in _targets(route, base):
+            yield from _missing("service", target, services, path, section)
     for index, reference in enumerate(route.middlewares):
         path = (*base, "middlewares", index)
         yield from _missing("middleware", reference, middlewares, path, "middlewares" if isinstance(route, Route) else "tcp_middlewares")
@@ -184,15 +185,20 @@ def _circles(services: Mapping[str, object], kind: type[Split] | type[TcpSplit])
         if name in done or not isinstance(service, Split | TcpSplit):
             return
         for entry in service.split:
-            yield from visit(entry.to, (*above, name))
+            if isinstance(services.get(entry.to), kind):
+                yield from visit(entry.to, (*above, name))
         done.add(name)
 
-    for name in services:
-        yield from visit(name, ())
+    for name, each in services.items():
+        if isinstance(each, kind):
+            yield from visit(name, ())
+
+
+_STICKY = (LoadBalancer, Split, Route)
 
 
 def _cookie_name(service: object) -> str | None:
-    if isinstance(service, LoadBalancer | Split | Route) and service.sticky is not None and service.sticky.cookie is not None:
+    if isinstance(service, _STICKY) and service.sticky is not None and service.sticky.cookie is not None:
         return service.sticky.cookie.name
     return None
 

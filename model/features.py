@@ -6,10 +6,11 @@ losses and none can forget one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from enum import Enum, auto
 from functools import cache
-from typing import NamedTuple
+from types import UnionType
+from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
 
 from pinfeather.model import match as m
 from pinfeather.model.canary import Canary, SplitEntry
@@ -213,7 +214,7 @@ _EXTERNAL = Row(Feature.EXTERNAL, Noun, None, Take.REFERENCE, "what names it is 
 _ALONE = Row(Feature.SERVICE_ALONE, Noun, None, Take.SERVICE, "it is not written", carried=True)
 _TEMPLATE = Row(Feature.TEMPLATE, Noun, None, Take.REFERENCE, "write the value in its place")
 ALL_ROWS = (*ROWS, _EXTERNAL, _TEMPLATE, _ALONE)
-_REFERENCES = {"to", "middlewares", "options", "servers_transport"}
+_REFERENCES = frozenset({"to", "middlewares", "options", "servers_transport"})
 
 
 def refused_cookies(document: Document) -> Iterator[tuple[Path, Feature, str]]:
@@ -230,37 +231,39 @@ def walk(document: Document) -> Iterator[tuple[Path, Noun]]:
     for section, value in document.__dict__.items():
         held = enumerate(value) if isinstance(value, tuple) else value.items() if isinstance(value, dict) else ()
         for key, item in held:
-            if type(item) not in _PLAIN:
-                found: list[tuple[Path, Noun]] = []  # of one route or service at a time
-                _collect((section, key), item, found)
-                yield from found
+            found: list[tuple[Path, Noun]] = []  # of one route or service at a time
+            _collect((section, key), item, found)
+            yield from found
 
 
 @cache
-def _keys(noun: type[Noun]) -> Mapping[str, str]:
-    """The key in a text of each field that is called otherwise there."""
-    return {name: info.alias for name, info in noun.model_fields.items() if info.alias is not None}
+def _holders(noun: type[Noun]) -> tuple[tuple[str, str], ...]:
+    """The fields that may hold a noun, each with its key in a text."""
+    return tuple((name, info.alias or name) for name, info in noun.model_fields.items() if not _is_plain(info.annotation))
+
+
+def _is_plain(annotation: object) -> bool:
+    """Whether a type surely holds no noun: texts, numbers, literals, and lists and mappings of them."""
+    if get_origin(annotation) is Literal:
+        return True
+    if get_origin(annotation) in (Annotated, Union, UnionType, tuple, dict):
+        return all(map(_is_plain, get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)))
+    return annotation in (str, int, bool, None, type(None), ...)
 
 
 def _collect(path: Path, value: object, found: list[tuple[Path, Noun]]) -> None:
     if isinstance(value, tuple):
         for index, item in enumerate(value):
-            if type(item) not in _PLAIN:
-                _collect((*path, index), item, found)
+            _collect((*path, index), item, found)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if type(item) not in _PLAIN:
-                _collect((*path, key), item, found)
+            _collect((*path, key), item, found)
     elif isinstance(value, Noun):
         found.append((path, value))
-        keys = _keys(type(value))
-        for name, inner in value.__dict__.items():
-            if inner and type(inner) not in _PLAIN:
-                _collect((*path, keys.get(name, name)), inner, found)
-
-
-_PLAIN = frozenset({type(None), bool, int, str, Template})
-"""What holds no noun."""
+        held = value.__dict__
+        for name, key in _holders(type(value)):
+            if inner := held[name]:
+                _collect((*path, key), inner, found)
 
 
 @cache
@@ -293,13 +296,27 @@ def places(document: Document, without: Container[Feature] = ()) -> Iterator[Pla
                     yield Place(row, (*path, field), noun)
             elif row.used is None or row.used(noun, document):
                 yield Place(row, path if row.field is None else (*path, row.field), noun)
-        for name, value in held.items():
-            given = type(value)
-            if given is str:
-                if "@" in value and name in _REFERENCES:
-                    yield Place(_EXTERNAL, (*path, name), noun)
-            elif given is Template or (value and (given is tuple or given is dict)):
-                yield from _texts(path, noun, name, value)
+        if not (_REFERENCES.isdisjoint(held) and _TEXTS.isdisjoint(map(type, held.values()))):
+            yield from _texts(path, noun)
+
+
+_TEXTS = frozenset({tuple, dict, Template})
+"""Where there may be a reference, or a template, beside the fields that are references themselves."""
+
+
+def _texts(path: Path, noun: Noun) -> Iterator[Place]:
+    for name, value in noun.__dict__.items():
+        kind = type(value)
+        if kind is not str and kind not in _TEXTS:
+            continue
+        for key, text in _items(value):
+            if not isinstance(text, str):
+                continue
+            here = (*path, name) if key is None else (*path, name, key)
+            if isinstance(text, Template):
+                yield Place(_TEMPLATE, here, noun)
+            elif name in _REFERENCES and external(text):
+                yield Place(_EXTERNAL, here, noun)
 
 
 def _items(value: object) -> Iterable[tuple[str | int | None, object]]:
@@ -308,14 +325,3 @@ def _items(value: object) -> Iterable[tuple[str | int | None, object]]:
     if isinstance(value, tuple):
         return enumerate(value)
     return value.items() if isinstance(value, dict) else ()
-
-
-def _texts(path: Path, noun: Noun, name: str, value: object) -> Iterator[Place]:
-    for key, text in _items(value):
-        if not isinstance(text, str):
-            continue
-        here = (*path, name) if key is None else (*path, name, key)
-        if isinstance(text, Template):
-            yield Place(_TEMPLATE, here, noun)
-        elif name in _REFERENCES and external(text):
-            yield Place(_EXTERNAL, here, noun)
