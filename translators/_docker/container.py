@@ -156,7 +156,8 @@ class ContainerReading:
     def _filled_in(self, found: Grown | None) -> Pieces | None:
         pieces: Pieces = {}
         for side in ("http", "tcp"):
-            said = below(found, side)
+            if (said := below(found, side)) is None:
+                continue
             for section in SECTIONS:
                 if (held := below(said, section)) is not None:
                     pieces[side, section] = {name: Piece(child, key, self.container) for name, child, key in children(held)}
