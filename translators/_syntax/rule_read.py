@@ -70,6 +70,23 @@ def read_alpn(text: str) -> str:
     return text
 
 
+# A condition on something that is valid is valid: this spares pydantic a second look.
+def _path(path: PathMatch) -> Match:
+    return PathIs.model_construct(path=path)
+
+
+def _header(header: HeaderMatch) -> Match:
+    return Header.model_construct(header=header)
+
+
+def _cookie(cookie: CookieMatch) -> Match:
+    return Cookie.model_construct(cookie=cookie)
+
+
+def _query_is(query: ValueMatch) -> Match:
+    return Query.model_construct(query=query)
+
+
 def _regex(text: str) -> str:
     return "" if text == _EMPTY_REGEX else text
 
@@ -78,31 +95,31 @@ def _regex(text: str) -> str:
 def read_header_regex(name: str, regex: str) -> Match:
     """The condition that a regex on a header is: on a cookie, or on the header."""
     if isinstance(regex, Template) or isinstance(name, Template):
-        return Header(header=HeaderMatch(name=name, regex=regex))
+        return _header(HeaderMatch(name=name, regex=regex))
     if name.lower() == "cookie" and (pattern := read_pattern(regex)) is not None:
         with suppress(ValidationError):  # a value that no cookie of the model has: it stays a regex
-            return Cookie(cookie=CookieMatch(name=pattern.name, value=pattern.value, regex=pattern.regex))
+            return _cookie(CookieMatch(name=pattern.name, value=pattern.value, regex=pattern.regex))
     if regex == _EMPTY_VALUE:
-        return Header(header=HeaderMatch(name=name, value=""))
-    return Header(header=HeaderMatch(name=name, regex=_regex(regex)))
+        return _header(HeaderMatch(name=name, value=""))
+    return _header(HeaderMatch(name=name, regex=_regex(regex)))
 
 
 def _query(a: Sequence[str]) -> Match:
-    return Query(query=ValueMatch(name=a[0], value=a[1] if len(a) == 2 else ""))
+    return _query_is(ValueMatch(name=a[0], value=a[1] if len(a) == 2 else ""))
 
 
 def _query_regex(a: Sequence[str]) -> Match:
-    return Query(query=ValueMatch(name=a[0], regex=_regex(a[1]))) if len(a) == 2 else _query(a)
+    return _query_is(ValueMatch(name=a[0], regex=_regex(a[1]))) if len(a) == 2 else _query(a)
 
 
 _HTTP: Matchers = {
     "Host": ((1,), lambda a: Host(host=a[0])),
     "HostRegexp": ((1,), lambda a: HostRegex(host_regex=_ascii(_regex(a[0])))),
-    "Path": ((1,), lambda a: PathIs(path=PathMatch(exact=a[0]))),
-    "PathPrefix": ((1,), lambda a: PathIs(path=PathMatch(prefix=a[0]))),
-    "PathRegexp": ((1,), lambda a: PathIs(path=PathMatch(regex=_regex(a[0])))),
+    "Path": ((1,), lambda a: _path(PathMatch(exact=a[0]))),
+    "PathPrefix": ((1,), lambda a: _path(PathMatch(prefix=a[0]))),
+    "PathRegexp": ((1,), lambda a: _path(PathMatch(regex=_regex(a[0])))),
     "Method": ((1,), lambda a: Method(method=a[0])),
-    "Header": ((2,), lambda a: Header(header=HeaderMatch(name=a[0], value=a[1]))),
+    "Header": ((2,), lambda a: _header(HeaderMatch(name=a[0], value=a[1]))),
     "HeaderRegexp": ((2,), lambda a: read_header_regex(a[0], a[1])),
     "Query": ((1, 2), _query),
     "QueryRegexp": ((1, 2), _query_regex),
@@ -117,7 +134,7 @@ _TCP: Matchers = {
 _V2_NAMES = {"Headers": "Header", "HeadersRegexp": "HeaderRegexp", "HostHeader": "Host"}
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 12)
 def parse_http(text: str, expressions: re.Pattern[str] | None = None) -> Match:
     """The match that a router's rule says. Raises RuleError, and nothing else.
 
@@ -201,7 +218,7 @@ def _leaf(call: Call, matchers: Matchers, expressions: re.Pattern[str] | None) -
         raise _refused(refusal, arguments) from None
 
 
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 12)
 def _made(make: Make, texts: tuple[str, ...]) -> Match:
     """One condition. A rule and its canaries' rules have most of theirs in common, and what is one object is compared for nothing."""
     return make(texts)
@@ -263,9 +280,9 @@ def _folded(leaf: Leaf) -> Match:
     if isinstance(leaf, ServerNameRegex) and leaf.sni_regex == _EMPTY_REGEX:
         return ServerNameRegex(sni_regex="")
     if isinstance(leaf, PathIs) and leaf.path.regex == _EMPTY_REGEX:
-        return PathIs(path=PathMatch(regex=""))
+        return _path(PathMatch(regex=""))
     if isinstance(leaf, Query) and leaf.query.regex == _EMPTY_REGEX:
-        return Query(query=ValueMatch(name=leaf.query.name, regex=""))
+        return _query_is(ValueMatch(name=leaf.query.name, regex=""))
     return leaf
 
 
