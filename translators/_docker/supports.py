@@ -62,19 +62,24 @@ Where = Callable[[Document], Layout]
 
 
 def _container_says(*, swarm: bool) -> Check:
+    last: list[tuple[LoadBalancer | TcpLoadBalancer, bool, bool]] = []  # of the service whose servers are asked for
+
     def check(document: Document, path: Path) -> Answer:
         service = getattr(document, str(path[0]))[path[1]]
         ref = found(document, path)
         assert isinstance(service, LoadBalancer | TcpLoadBalancer)
         assert isinstance(ref, ContainerRef)
+        if not last or last[0][0] is not service:
+            last[:] = [(service, any(server.container is None for server in service.servers), not containers_of(service))]
+        _, mixed, twice = last[0]
         gone = "the service is left out, and every route that leads there"
         if not ref.name:
             return Nothing(f"a compose file names each container: give it a name; {gone}")
         if not is_service_name(ref.name):
             return Nothing(f"{ref.name!r} is no name of a compose service; {gone}")
-        if any(server.container is None for server in service.servers):
+        if mixed:
             return Nothing(f"a service stands in labels or in the file: give all servers by container, or all by URL; {gone}")
-        if not containers_of(service):
+        if twice:
             return Nothing(f"a container is one server of a service, and {ref.name!r} is named twice; {gone}")
         if swarm and ref.port is None:
             return Nothing(f"in a swarm Traefik wants the port; {gone}")
@@ -104,10 +109,11 @@ def to_container() -> Callable[[Document, Path], Server | TcpServer | None]:
         name = ref.service if alone else f"{ref.service}-{ref.namespace or 'default'}"
         if not is_service_name(name):
             return None
+        # Each part is known to be good: the port and what else is taken over were checked when the document was made.
         if isinstance(server, TcpServer):
-            return TcpServer(container=ContainerRef(name=name, port=ref.port), tls=server.tls)
-        container = ContainerRef(name=name, port=ref.port, scheme=ref.scheme)
-        return Server(container=container, weight=server.weight, preserve_path=server.preserve_path)
+            return TcpServer.model_construct(container=ContainerRef.model_construct(name=name, port=ref.port), tls=server.tls)
+        container = ContainerRef.model_construct(name=name, port=ref.port, scheme=ref.scheme)
+        return Server.model_construct(container=container, weight=server.weight, preserve_path=server.preserve_path)
 
     return rule
 
