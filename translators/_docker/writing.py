@@ -264,11 +264,13 @@ def _holds_template(document: Document) -> bool:
             return True
         else:
             continue
-        waiting += [each for each in held if type(each) not in _PLAIN]
+        if not _PLAIN.issuperset(map(type, held)):
+            waiting += [each for each in held if type(each) not in _PLAIN and each is not _EMPTY]
     return False
 
 
 _PLAIN = frozenset((str, int, bool, float, type(None)))
+_EMPTY: tuple[object, ...] = ()
 
 
 @lru_cache(maxsize=512)

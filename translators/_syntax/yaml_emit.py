@@ -6,7 +6,6 @@ not a list of what is not. Everything else is in double quotes, with escapes for
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -49,41 +48,43 @@ def _node(tree: Tree, lead: str, indent: str, lines: list[str]) -> None:
 
     `lead` ends in `:` (a key), in `-` (an item) or is empty (the document).
     """
-    if tree and isinstance(tree, (dict, list)):
+    if isinstance(tree, str):
+        if lead and "\n" in tree and _literal(tree):
+            lines.append(f"{lead} |" if tree.endswith("\n") else f"{lead} |-")
+            lines += [f"{indent}{line}" if line else "" for line in tree.removesuffix("\n").split("\n")]
+            return
+    elif tree and isinstance(tree, (dict, list)):
         begin = indent
-        if lead.endswith("-"):  # the first entry stands beside the dash
+        if lead[-1:] == "-":  # the first entry stands beside the dash
             begin = f"{lead} "
         elif lead:
             lines.append(lead)
-        below = f"{indent}  "
-        if isinstance(tree, list):
-            for item in tree:
-                if isinstance(item, str) and "\n" not in item:
-                    lines.append(f"{begin}- {_text(item)}")
-                else:
-                    _below(item, f"{begin}-", below, lines)
-                begin = indent
-            return
-        for key, value in tree.items():
-            name = _short(key)
-            if len(name) > _LONGEST_KEY:
-                lines.append(f"{begin}? {name}")
-                begin, name = indent, ""
-            _below(value, f"{begin}{name}:", below, lines)
+        _inside(tree, begin, indent, lines)
+        return
+    lines.append(f"{lead} {_scalar(tree)}" if lead else _scalar(tree))
+
+
+def _inside(tree: dict[str, Tree] | list[Tree], begin: str, indent: str, lines: list[str]) -> None:
+    """The entries of a mapping or of a list, the first one behind `begin`."""
+    below = f"{indent}  "
+    if isinstance(tree, list):
+        for item in tree:
+            if isinstance(item, str) and "\n" not in item:
+                lines.append(f"{begin}- {_text(item)}")
+            else:
+                _node(item, f"{begin}-", below, lines)
             begin = indent
-    else:
-        lines.append(f"{lead} {_scalar(tree)}" if lead else _scalar(tree))
-
-
-def _below(tree: Tree, lead: str, indent: str, lines: list[str]) -> None:
-    """One value of a mapping or of a list."""
-    if not isinstance(tree, str):
-        _node(tree, lead, indent, lines)
-    elif "\n" in tree and _literal(tree):
-        lines.append(f"{lead} |" if tree.endswith("\n") else f"{lead} |-")
-        lines += [f"{indent}{line}" if line else "" for line in tree.removesuffix("\n").split("\n")]
-    else:
-        lines.append(f"{lead} {_text(tree)}")
+        return
+    for key, value in tree.items():
+        name = _short(key)
+        if len(name) > _LONGEST_KEY:
+            lines.append(f"{begin}? {name}")
+            begin, name = indent, ""
+        if isinstance(value, str) and "\n" not in value:
+            lines.append(f"{begin}{name}: {_text(value)}")
+        else:
+            _node(value, f"{begin}{name}:", below, lines)
+        begin = indent
 
 
 def _literal(text: str) -> bool:
@@ -95,8 +96,10 @@ def _literal(text: str) -> bool:
 def _scalar(tree: Tree) -> str:
     if isinstance(tree, str):
         return _text(tree)
-    if tree is None or isinstance(tree, bool):
-        return json.dumps(tree)
+    if tree is None:
+        return "null"
+    if isinstance(tree, bool):
+        return "true" if tree else "false"
     if isinstance(tree, float):
         return _float(tree)
     if isinstance(tree, int):
