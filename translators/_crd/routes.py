@@ -315,7 +315,6 @@ def inline_splits(tree: dict[str, Tree], backends: Backends) -> None:
     if not routes:
         return
     used = Counter(_uses(routes, backends.services))
-    spots = catalogue.spans.spots
     for index, route in enumerate(routes):
         assert isinstance(route, dict)
         name = str(route.get("to"))
@@ -324,10 +323,9 @@ def inline_splits(tree: dict[str, Tree], backends: Backends) -> None:
         if plain and isinstance(service, dict) and used[name] == 1 and (name in backends.splits or is_own_split(name, str(route["name"]))):
             del route["to"], backends.services[name]
             route.update(service)
-            for path in backends.spans[name]:
-                spot = spots.pop((backends.section, name, *path))
-                if path:
-                    spots[(section, index, *path)] = spot
+            own, above = catalogue.spans.take_below((backends.section, name)), catalogue.spans.below((section, index))
+            if own is not None and above is not None:
+                above.spots.update((path, spot) for path, spot in own.spots.items() if path)
         canaries = route.get("canaries")
         for number, canary in enumerate(canaries if isinstance(canaries, list) else ()):
             if isinstance(canary, dict) and canary.get("name") == f"{route['name']}-canary-{number + 1}":

@@ -67,8 +67,6 @@ class Backends:
     """The name of each use, by its namespace and what it says."""
     known: dict[KubeObject, Backend] = field(default_factory=dict)
     section: str = "services"
-    spans: dict[str, Spans] = field(default_factory=dict)
-    """What stood where below each."""
     splits: dict[str, Spans] = field(default_factory=dict)
     """The splits inside routes, by the name of their service."""
     children: dict[str, tuple[str, Taking]] = field(default_factory=dict)
@@ -116,7 +114,6 @@ class Backends:
     def add(self, name: str, tree: Tree, spans: Spans) -> None:
         self.taken.add(name)
         self.services[name] = tree
-        self.spans[name] = spans
         self.catalogue.spans.put_below((self.section, name), spans)
 
     def _collide(self, dynamic: str, said: str, item: Taking) -> None:

@@ -37,34 +37,73 @@ def span_of_spot(spot: Spot) -> Span:
 
 
 class Spans(MutableMapping[Path, Span]):
-    """Where things stand, by path. Takes spots, gives spans; `spots` is what it holds, for copying under another path."""
+    """Where things stand, by path. Takes spots, gives spans.
 
-    __slots__ = ("spots",)
+    `spots` is what it holds itself, `nested` what was put below a path: that is not copied, but asked where it is, so that most
+    paths are short ones that all have in common. What is held itself comes first.
+    """
+
+    __slots__ = ("nested", "spots")
 
     def __init__(self, spots: Mapping[Path, Spot] = MappingProxyType({})) -> None:
         self.spots: dict[Path, Spot] = dict(spots.spots if isinstance(spots, Spans) else spots)
+        self.nested: dict[Path, Spans] = dict(spots.nested) if isinstance(spots, Spans) and spots.nested else {}
+
+    def spot(self, path: Path) -> Spot | None:
+        found = self.spots.get(path)
+        if found is None and self.nested:
+            inner = ((self.nested.get(path[:length]), path[length:]) for length in range(1, len(path) + 1))
+            found = next((spot for each, rest in inner if each is not None and (spot := each.spot(rest)) is not None), None)
+        return found
 
     def __getitem__(self, path: Path) -> Span:
-        return span_of_spot(self.spots[path])
+        spot = self.spot(path)
+        if spot is None:
+            raise KeyError(path)
+        return span_of_spot(spot)
 
     def __setitem__(self, path: Path, spot: Spot) -> None:
         self.spots[path] = spot
 
     def __delitem__(self, path: Path) -> None:
-        del self.spots[path]
+        if self.spot(path) is None:
+            raise KeyError(path)
+        self.spots.pop(path, None)
+        for length in range(1, len(path) + 1):
+            if (inner := self.nested.get(path[:length])) is not None and path[length:] in inner:
+                self.nested[path[:length]] = inner = Spans(inner)
+                del inner[path[length:]]
 
     def __iter__(self) -> Iterator[Path]:
-        return iter(self.spots)
+        yield from self.spots
+        for at, inner in self.nested.items():
+            yield from (path for each in inner if (path := at + each) not in self.spots)
 
     def __len__(self) -> int:
-        return len(self.spots)
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return bool(self.spots) or any(self.nested.values())
 
     def __contains__(self, path: object) -> bool:
-        return path in self.spots
+        return isinstance(path, tuple) and self.spot(path) is not None
 
     def put_below(self, at: Path, inner: Spans) -> None:
-        """Adds all of `inner`, as paths from `at` on."""
-        self.spots.update({at + path: spot for path, spot in inner.spots.items()})
+        """Adds all of `inner`, as paths from `at` on. One path is put below once, or with more of the same."""
+        before = self.nested.get(at)
+        if before is not None:
+            more, before = inner, Spans(before)
+            before.spots.update(more.spots)
+            before.nested.update(more.nested)
+        self.nested[at] = inner if before is None else before
+
+    def below(self, at: Path) -> Spans | None:
+        """What was put below a path."""
+        return self.nested.get(at)
+
+    def take_below(self, at: Path) -> Spans | None:
+        """The same, and it is there no more."""
+        return self.nested.pop(at, None)
 
 
 class Limits(NamedTuple):

@@ -152,9 +152,7 @@ def routes_of(routers: Sequence[Router], section: str, spans: Spans, *, lift: bo
 def trees_of(ladders: Iterable[Ladder], section: str, spans: Spans) -> list[Tree]:
     """The same for canaries that were lifted already."""
     found: list[Tree] = []
-    spots = spans.spots
     for base, canaries in ladders:
-        at: Path = (section, len(found))
         tree = {
             "name": base.name,
             **_conditions(base.match, tcp=section == "tcp_routes"),
@@ -163,14 +161,13 @@ def trees_of(ladders: Iterable[Ladder], section: str, spans: Spans) -> list[Tree
             **base.tree,
         }
         own = base.spans.spots
-        spans.put_below(at, base.spans)
-        for key in ("hosts", "path", "sni"):
-            spots[(*at, key)] = own[("match",)]
+        own[("hosts",)] = own[("path",)] = own[("sni",)] = own[("match",)]
+        spans.put_below((section, len(found)), base.spans)
         below: list[Tree] = []
         for router, when in canaries:
-            here = (*at, "canaries", len(below))
+            here: Path = ("canaries", len(below))
             below.append({"name": router.name, "when": _plain(when), "to": router.to, "priority": router.priority})
-            spots.update({here + new: spot for old, new in _OF_CANARY if (spot := router.spans.spots.get(old)) is not None})
+            own.update({here + new: spot for old, new in _OF_CANARY if (spot := router.spans.spots.get(old)) is not None})
         if below:
             tree["canaries"] = below
         found.append(tree)
