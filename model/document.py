@@ -87,10 +87,14 @@ def problems(document: Document) -> Iterator[Diagnostic]:
 def _names(document: Document) -> Iterator[Diagnostic]:
     sections: dict[str, tuple[Route | TcpRoute, ...]] = {"routes": document.routes, "tcp_routes": document.tcp_routes}
     for key, routes in sections.items():
+        every = [route.name for route in routes]
+        every += [canary_name(route, i) for route in routes if isinstance(route, Route) for i in range(len(route.canaries))]
+        if len(set(every)) == len(every):
+            continue
         seen: dict[str, Path] = {}
         for index, route in enumerate(routes):
             names: list[tuple[str, Path]] = [(route.name, (key, index, "name"))]
-            if isinstance(route, Route) and route.canaries:
+            if isinstance(route, Route):
                 names += [(canary_name(route, i), (key, index, "canaries", i, "name")) for i in range(len(route.canaries))]
             for name, path in names:
                 if name in seen:
@@ -162,9 +166,9 @@ def _route_references(
     if not all(map(services.__contains__, route.targets)):
         for target, path in _targets(route, base):
             yield from _missing("service", target, services, path, section)
+    section = "middlewares" if isinstance(route, Route) else "tcp_middlewares"
     for index, reference in enumerate(route.middlewares):
-        path = (*base, "middlewares", index)
-        yield from _missing("middleware", reference, middlewares, path, "middlewares" if isinstance(route, Route) else "tcp_middlewares")
+        yield from _missing("middleware", reference, middlewares, (*base, "middlewares", index), section)
     if document.entry_points:
         for index, point in enumerate(route.entry_points):
             yield from _missing("entry point", point, document.entry_points, (*base, "entry_points", index), "entry_points")
@@ -214,7 +218,7 @@ def _nested_cookies(document: Document) -> Iterator[Diagnostic]:
 
     outer: list[tuple[Path, str, tuple[SplitEntry, ...]]] = []
     for index, route in enumerate(document.routes):
-        if (cookie := _cookie_name(route)) is not None:
+        if route.sticky is not None and (cookie := _cookie_name(route)) is not None:
             outer.append((("routes", index, "sticky", "cookie", "name"), cookie, route.split))
     for name, service in document.services.items():
         if isinstance(service, Split) and (cookie := _cookie_name(service)) is not None:

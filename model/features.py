@@ -266,37 +266,47 @@ def _collect(path: Path, value: object, found: list[tuple[Path, Noun]]) -> None:
                 _collect((*path, key), inner, found)
 
 
+class _Table(NamedTuple):
+    """What is asked of every noun of a kind."""
+
+    rows: tuple[tuple[Row, str | None, object], ...]
+    """With the field and its default, where the field is in use as soon as it holds something else."""
+    refers: bool
+    """Whether one of its fields is a reference."""
+
+
 @cache
-def _fields(noun: type[Noun]) -> tuple[tuple[Row, str | None, object], ...]:
-    """The rows of a noun; with the field and its default where the field is in use as soon as it holds something else."""
-    return tuple(
+def _table(noun: type[Noun]) -> _Table:
+    rows = tuple(
         (row, None, None)
         if row.field is None or row.used is not None
         else (row, row.field, noun.model_fields[row.field].get_default(call_default_factory=True))
         for row in _BY_NOUN.get(noun, ())
     )
+    return _Table(rows, not _REFERENCES.isdisjoint(noun.model_fields))
 
 
 def places(document: Document, without: Container[Feature] = ()) -> Iterator[Place]:
     """Every feature that a document uses, and where. Those in `without` are not looked for."""
     named = {target for route in document.routes for target in route.targets}
     named |= {entry.to for service in document.services.values() if isinstance(service, Split) for entry in service.split}
-    tables: dict[type[Noun], tuple[tuple[Row, str | None, object], ...]] = {}
+    tables: dict[type[Noun], _Table] = {}
     for path, noun in walk(document):
         kind = type(noun)
         held = noun.__dict__
         if len(path) == 2 and path[0] == "services" and path[1] not in named and Feature.SERVICE_ALONE not in without:
             yield Place(_ALONE, path, noun)
-        if (rows := tables.get(kind)) is None:
-            rows = tables[kind] = tuple(each for each in _fields(kind) if each[0].feature not in without)
-        for row, field, default in rows:
+        if (table := tables.get(kind)) is None:
+            rows, refers = _table(kind)
+            table = tables[kind] = _Table(tuple(each for each in rows if each[0].feature not in without), refers)
+        for row, field, default in table.rows:
             if field is not None:
                 value = held[field]
                 if value is not default and value != default:
                     yield Place(row, (*path, field), noun)
             elif row.used is None or row.used(noun, document):
                 yield Place(row, path if row.field is None else (*path, row.field), noun)
-        if not (_REFERENCES.isdisjoint(held) and _TEXTS.isdisjoint(map(type, held.values()))):
+        if table.refers or not _TEXTS.isdisjoint(map(type, held.values())):
             yield from _texts(path, noun)
 
 
@@ -307,21 +317,18 @@ _TEXTS = frozenset({tuple, dict, Template})
 def _texts(path: Path, noun: Noun) -> Iterator[Place]:
     for name, value in noun.__dict__.items():
         kind = type(value)
-        if kind is not str and kind not in _TEXTS:
-            continue
-        for key, text in _items(value):
-            if not isinstance(text, str):
-                continue
-            here = (*path, name) if key is None else (*path, name, key)
-            if isinstance(text, Template):
-                yield Place(_TEMPLATE, here, noun)
-            elif name in _REFERENCES and external(text):
-                yield Place(_EXTERNAL, here, noun)
+        if kind is str:
+            if "@" in value and name in _REFERENCES:
+                yield Place(_EXTERNAL, (*path, name), noun)
+        elif kind is Template:
+            yield Place(_TEMPLATE, (*path, name), noun)
+        elif value and kind in _TEXTS:
+            for key, text in _items(value):
+                if isinstance(text, Template):
+                    yield Place(_TEMPLATE, (*path, name, key), noun)
+                elif name in _REFERENCES and isinstance(text, str) and external(text):
+                    yield Place(_EXTERNAL, (*path, name, key), noun)
 
 
-def _items(value: object) -> Iterable[tuple[str | int | None, object]]:
-    if isinstance(value, str):
-        return ((None, value),)
-    if isinstance(value, tuple):
-        return enumerate(value)
-    return value.items() if isinstance(value, dict) else ()
+def _items(value: tuple[object, ...] | dict[str, object]) -> Iterable[tuple[str | int, object]]:
+    return value.items() if isinstance(value, dict) else enumerate(value)

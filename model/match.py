@@ -234,6 +234,10 @@ Side = Literal["http", "tcp"]
 TCP_LEAVES = (ServerNameIs, ServerNameRegex, Alpn)
 
 
+GROUPS = frozenset({AllOf, AnyOf, Not})
+"""Every condition that holds others. Asking for a type is several times as fast as `isinstance`, and no noun is inherited from here."""
+
+
 def leaves(match: Match) -> list[Leaf]:
     """Every leaf of a tree, from left to right."""
     if isinstance(match, AllOf):
@@ -247,18 +251,18 @@ def conjuncts(match: Match | None) -> tuple[Match, ...]:
     """The parts that must all hold, nested `all`s opened."""
     if match is None:
         return ()
-    if not isinstance(match, AllOf):
+    if type(match) is not AllOf:
         return (match,)
-    if not any(isinstance(part, AllOf) for part in match.all):
+    if AllOf not in map(type, match.all):
         return match.all
     return tuple(inner for part in match.all for inner in conjuncts(part))
 
 
 def alternatives(match: Match) -> tuple[Match, ...]:
     """The parts of which one must hold, nested `any`s opened."""
-    if not isinstance(match, AnyOf):
+    if type(match) is not AnyOf:
         return (match,)
-    if not any(isinstance(part, AnyOf) for part in match.any):
+    if AnyOf not in map(type, match.any):
         return match.any
     return tuple(inner for part in match.any for inner in alternatives(part))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 from pinfeather.model.canary import Canary
 from pinfeather.model.document import Document, canary_name
 from pinfeather.model.match import (
+    GROUPS,
     AllOf,
     AnyOf,
     Host,
@@ -108,6 +109,8 @@ def flat(match: Match) -> Match:
 
     What is flat already is the same object.
     """
+    if type(match) not in GROUPS:
+        return match
     if isinstance(match, AllOf):
         return _group(match, match.all)
     if isinstance(match, AnyOf):
@@ -148,7 +151,7 @@ def _lifted(hosts: tuple[str, ...], path: PathMatch | None, match: Match | None)
     parts = conjuncts(whole)
     rest: list[Match] = []
     for part in parts:
-        if isinstance(part, PathIs) and (path is None or part.path == path):
+        if type(part) is PathIs and (path is None or part.path == path):
             path = part.path
         elif (names := _names(part)) and (not hosts or names == hosts):
             hosts = names
@@ -159,9 +162,9 @@ def _lifted(hosts: tuple[str, ...], path: PathMatch | None, match: Match | None)
 
 def _names(match: Match) -> tuple[str, ...]:
     """The names of a choice of hosts; none, where it is another condition."""
-    if isinstance(match, Host):
+    if type(match) is Host:
         return (match.host,)
-    if isinstance(match, AnyOf) and all(isinstance(one, Host) for one in match.any):
+    if type(match) is AnyOf and all(isinstance(one, Host) for one in match.any):
         return tuple(one.host for one in match.any if isinstance(one, Host))
     return ()
 
@@ -175,7 +178,7 @@ def lifted(route: Route) -> Route:
 
 
 def _said(metadata: Metadata | None) -> Metadata | None:
-    return None if metadata == _NO_METADATA else metadata
+    return None if metadata is None or metadata == _NO_METADATA else metadata
 
 
 Held = TypeVar("Held", LoadBalancer, Split, Middleware, LoadBalancer | Split)
