@@ -65,15 +65,20 @@ def _configured(yard: Yard, instance: Instance, *, placed: bool) -> Config:
             continue
         found = ContainerReading(container, own, yard, instance, placed=placed).pieces()
         for place, things in (found or {}).items():
+            known = config.of(*place)
+            lost = config.lost.get(".".join(place), ())
             for name, piece in things.items():
-                _merge(config, place, name, piece, yard)
+                if name in known:
+                    _merge(config, place, name, piece, yard)
+                elif name not in lost:
+                    known[name] = piece
     return config
 
 
 def _plain_keys(container: Container, yard: Yard) -> Sequence[Label]:
     """A name has no place for a variable: it is read by its default."""
     labels = container.labels
-    if not any(VARIABLE[0] in label.key for label in labels):
+    if not yard.variables.marked or not any(VARIABLE[0] in label.key for label in labels):
         return labels
     return [label._replace(key=yard.variables.by_default(label.key)) for label in labels]
 
@@ -112,21 +117,15 @@ def _say_others(config: Config, yard: Yard) -> None:
 
 
 def _merge(config: Config, place: tuple[str, str], name: str, piece: Piece, yard: Yard) -> None:
-    """Things of one name are one if they are alike; the servers of a service are added up."""
+    """A thing that another container has too. The two are one if they are alike; the servers of a service are added up."""
     things = config.of(*place)
-    section = ".".join(place)
-    if name in config.lost.get(section, ()):
-        return
-    first = things.get(name)
-    if first is None:
-        things[name] = piece
-        return
+    first = things[name]
     if first.grown.tree == piece.grown.tree:
         if piece.servers:
             things[name] = _with_servers(first, piece, config.servers.setdefault((*place, name), {}))
         return
     del things[name]
-    config.lost.setdefault(section, set()).add(name)
+    config.lost.setdefault(".".join(place), set()).add(name)
     one, other = yard.span(first.key_mark), yard.span(piece.key_mark)
     what = place[1].removesuffix("s")
     which = _difference(first.grown.tree, piece.grown.tree)
@@ -196,7 +195,9 @@ def _whole(config: Config, yard: Yard) -> Grown:
 
 def _linked(grown: Grown, side: str, config: Config, yard: Yard) -> Grown:
     """References in which a variable stands, by the name that is meant where that is defined: names have no variables."""
-    if not isinstance(grown.tree, dict) or not (_marked(grown.tree.get("service")) or _marked(grown.tree.get("middlewares"))):
+    if not yard.variables.marked or not isinstance(grown.tree, dict):
+        return grown
+    if not (_marked(grown.tree.get("service")) or _marked(grown.tree.get("middlewares"))):
         return grown
     tree = dict(grown.tree)
     for key, section in (("service", "services"), ("middlewares", "middlewares")):

@@ -34,7 +34,10 @@ def _put(tree: Tree, shape: Shape | None, path: str, found: list[tuple[str, str]
             known = _in_lower_case(shape)
             for key, child in tree.items():
                 low, below = known.get(key) or (key.lower(), None)
-                _put(child, below, f"{path}.{low}", found)
+                if isinstance(child, str):
+                    found.append((f"{path}.{low}", child))
+                else:
+                    _put(child, below, f"{path}.{low}", found)
         else:
             inner = shape.shape if isinstance(shape, Named) else shape
             for key, child in tree.items() if inner is None or isinstance(inner, Struct) else sorted(tree.items()):

@@ -37,6 +37,8 @@ def parse_bool(text: str) -> bool | None:
 
 def parse_int(text: str) -> int | None:
     """strconv.ParseInt(text, 10, 64) of Go 1.25; None: Go refuses it."""
+    if len(text) < 19 and text.isdecimal() and text.isascii():
+        return int(text)
     if len(text) > 20 or not _INT.fullmatch(text):
         return None
     value = int(text)

@@ -35,6 +35,11 @@ class Variables:
         self._values = values
         self._raw: list[str] = []
 
+    @property
+    def marked(self) -> bool:
+        """Whether any variable has been marked: else no text has one."""
+        return bool(self._raw)
+
     def filled(self, text: str) -> tuple[str, Faulty | None]:
         """The text with each `$$` as `$`, each variable that has a value replaced, and each other one marked."""
         if "$" not in text:
