@@ -176,13 +176,15 @@ def _in_letters(finding: Diagnostic, variables: Variables) -> Diagnostic:
     return finding._replace(message=str(variables.restored(finding.message)), instead=str(variables.restored(finding.instead)))
 
 
-_COMPOSE = re.compile(r"""^(?:\{\s*)?["']?services["']?[ \t]*:|^[ \t]+"services":""", re.MULTILINE)
+# Beginnings of lines are looked for behind a line end, which is found sooner; the text gets one in front.
+_COMPOSE = re.compile(r"""\n(?:(?:\{\s*)?["']?services["']?[ \t]*:|[ \t]+"services":)""")
 _OURS = re.compile(r"""["' \t-]traefik\.(?:enable|http|tcp|udp|docker|frontend|port|backend)\b""", re.IGNORECASE)
-_LINE = re.compile(r"^traefik\.[\w.\[\]-]+=", re.MULTILINE | re.IGNORECASE)
+_LINE = re.compile(r"\ntraefik\.[\w.\[\]-]+=", re.IGNORECASE)
 
 
 def recognise(file: File) -> bool:
     text = file.text if isinstance(file.text, str) else file.text[: 1 << 20].decode("utf-8", "replace")
+    text = f"\n{text}"
     if _LINE.search(text) is not None:
         return True
     held = _COMPOSE.search(text) is not None or RUN_LINE.search(text) is not None or ('"Config"' in text and '"Labels"' in text)

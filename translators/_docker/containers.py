@@ -76,8 +76,13 @@ class LabelReading(Reading):
         return self.yard.span(mark) if mark is not self.mark and mark != self.mark else Span(self.file)
 
 
+_ASCII_WORD = re.compile(r"[A-Za-z0-9]+")
+
+
 def normalised(name: str) -> str:
     """A name as Traefik puts it into its default rule: its letters and digits, with `-` for what is between (provider.Normalize)."""
+    if name.isascii():
+        return "-".join(_ASCII_WORD.findall(name))
     return "-".join("".join(c if c.isalpha() or c.isnumeric() else " " for c in name).split())
 
 
@@ -189,7 +194,8 @@ _SWITCHES = frozenset(
 )  # fmt: skip
 _SHORT = {"l": "label", "p": "publish"}
 _SHORT_SWITCHES = "ditPq"
-RUN_LINE = re.compile(r"^[ \t]*(?:sudo[ \t]+)?docker[ \t]+(?:container[ \t]+)?(?:run|create)\b", re.MULTILINE)
+RUN_LINE = re.compile(r"\n[ \t]*(?:sudo[ \t]+)?docker[ \t]+(?:container[ \t]+)?(?:run|create)\b")
+"""With the line end before it, which is found sooner than a beginning of a line."""
 
 
 def read_run(text: str, file: str, yard: Yard) -> None:
@@ -271,7 +277,6 @@ def container_ports(text: str) -> Iterator[int]:
 
 # Which kind of file ----------------------------------------------------------------------------------------------------
 
-# Each begins with a line end, which is found sooner than a beginning of a line; the text gets one in front.
 _FILE_ROOT = re.compile(r"""\n(?:\{\s*)?["']?(?:http|tcp|tls|udp)["']?[ \t]*:""", re.IGNORECASE)
 _COMPOSE_ROOT = re.compile(r"""\n(?:\{\s*)?["']?services["']?[ \t]*:""")
 _FIRST_LABEL = re.compile(r"[A-Za-z][\w-]*(?:\.[^\s=.]+)+=")
@@ -284,7 +289,7 @@ def kind_of(text: str, file: str) -> str:
     first = _first_line(text)
     in_lines = f"\n{text}"
     compose = _COMPOSE_ROOT.search(in_lines) is not None
-    if not compose and RUN_LINE.search(text):
+    if not compose and RUN_LINE.search(in_lines):
         return "run"
     if _FIRST_LABEL.match(first):
         return "lines"
