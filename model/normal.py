@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from operator import is_
 from typing import NamedTuple, TypeVar
 
@@ -268,13 +269,9 @@ def _in_order(service: Service) -> Service:
 
 def uses(document: Document) -> Counter[str]:
     """How often each service is named by routes, canaries and splits."""
-    found: Counter[str] = Counter()
-    for route in document.routes:
-        found.update(route.targets)
-    for service in document.services.values():
-        if isinstance(service, Split):
-            found.update(entry.to for entry in service.split)
-    return found
+    splits = (service.split for service in document.services.values() if isinstance(service, Split))
+    named = (target for route in document.routes for target in route.targets)
+    return Counter(chain(named, (entry.to for split in splits for entry in split)))
 
 
 def _bare(

@@ -69,11 +69,9 @@ class Noun(BaseModel):
         return _made(type(self), {**held, **update} if update else held.copy(), said.union(update) if update else said.copy())
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if isinstance(other, Noun):
-            return type(self) is type(other) and self.__dict__ == other.__dict__
-        return NotImplemented
+        if type(self) is type(other):
+            return self is other or self.__dict__ == other.__dict__
+        return False if isinstance(other, Noun) else NotImplemented
 
 
 @lru_cache(maxsize=4096)

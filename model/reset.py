@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-
-from pydantic.fields import FieldInfo
+from typing import cast
 
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.noun import Noun
@@ -26,9 +25,12 @@ def reset(value: object, path: Path, fields: Iterable[Path]) -> object:
 
 
 @cache
-def _fields(noun: type[Noun]) -> Mapping[str | int | None, tuple[str, FieldInfo]]:
-    """The fields by their key in a text."""
-    return {info.alias or name: (name, info) for name, info in noun.model_fields.items()}
+def _fields(noun: type[Noun]) -> Mapping[str | int | None, tuple[str, Callable[[], object]]]:
+    """The fields by their key in a text, each with what makes its default. pydantic looks the signature of a factory up at each use."""
+    return {
+        info.alias or name: (name, cast("Callable[[], object]", info.default_factory or info.get_default))
+        for name, info in noun.model_fields.items()
+    }
 
 
 def _reset(value: object, marks: Marks) -> object:
@@ -38,9 +40,9 @@ def _reset(value: object, marks: Marks) -> object:
         for key, below in marks.items():
             if key not in fields:
                 continue
-            name, info = fields[key]
+            name, default = fields[key]
             old = value.__dict__[name]
-            new = info.get_default(call_default_factory=True) if None in below else _reset(old, below)
+            new = default() if None in below else _reset(old, below)
             if new is not old:
                 update[name] = new
         return value.model_copy(update=update) if update else value

@@ -165,6 +165,8 @@ def check_weights(entries: tuple[SplitEntry, ...]) -> None:
     if entries and all(entry.weight == 0 for entry in entries):
         raise refuse("weights", "the weights sum to nothing: give at least one entry a weight above 0")
     names = [entry.to for entry in entries]
+    if len(set(names)) == len(names):
+        return
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise refuse("weights", f"{twice!r} stands twice in one split: add its weights up")
 

@@ -160,6 +160,8 @@ def _read_back(kept: Document, again: Parsed, writer: AnyTranslator) -> tuple[Di
     if again.document is None:
         why = next(finding.message for finding in again.diagnostics if finding.severity is Severity.ERROR)
         return (error(Code.BUG_READ_BACK, f"what {writer.name!r} wrote cannot be read back: {why}", instead="nothing was written"),)
+    if kept == again.document:  # and so in any form
+        return ()
     wanted, seen = normal(kept), normal(again.document)
     if wanted == seen:
         return ()
