@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import chain
-from operator import is_
 from typing import NamedTuple, TypeVar
 
 from pinfeather.model.canary import Canary
@@ -130,7 +129,7 @@ def _group(group: AllOf | AnyOf, parts: tuple[Match, ...]) -> Match:
     for part in parts:
         opened += conjuncts(flat(part)) if every else alternatives(flat(part))
     distinct = tuple(dict.fromkeys(opened)) if len(opened) > 1 else tuple(opened)
-    if len(distinct) == len(parts) > 1 and all(map(is_, distinct, parts)):
+    if len(distinct) == len(parts) > 1 and all(one is other for one, other in zip(distinct, parts, strict=True)):
         return group
     made = both(distinct) if every else either(distinct)
     assert made is not None
