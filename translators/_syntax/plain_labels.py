@@ -7,7 +7,6 @@ by index, switches and what plugins are told.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from operator import itemgetter
 
 from pinfeather.translators._syntax.labels import READ, VARIABLE, Grown, Label, Shaped, fields_of, shaped
 from pinfeather.translators._syntax.paerser import parse_int, split_list
@@ -18,14 +17,13 @@ from pinfeather.translators._traefik.schema import Named, Shape, Struct, Version
 _Fields = Mapping[str, tuple[str, Shape]]
 _Open = tuple[dict[str, Tree], "_Fields | None", Shape]
 """A mapping: what is in it so far, the keys that it may have (None: any), and what stands below each of those."""
-_by_key = itemgetter(0)
 _TEXT, _TEXTS, _INTEGER = Kind.TEXT, Kind.TEXTS, Kind.INTEGER  # to look a kind up costs as much as all else
 _DEEPEST = 12  # no mapping is deeper
 
 
 def tree_of(labels: Iterable[Label], root: str, shape: Struct, version: Version, by_default: Callable[[str], str] = str) -> Shaped:
     """What `shaped` finds, without places."""
-    ordered = sorted(labels, key=_by_key)
+    ordered = sorted(labels, key=lambda label: label.key)
     tree = _plain(ordered, root, shape, version, by_default)
     return shaped(ordered, root, shape, version, by_default) if tree is None else Shaped(Grown(tree, NOWHERE), (), (), ())
 
