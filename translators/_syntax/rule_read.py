@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from operator import is_
 
 from pydantic import ValidationError
 
@@ -264,7 +263,8 @@ def flat(match: Match) -> Match:
 
 def _flat_group(group: AllOf | AnyOf, parts: Sequence[Match]) -> Match:
     made = [flat(part) for part in parts]
-    if len(made) > 1 and all(map(is_, made, parts)) and type(group) not in map(type, made):
+    same = all(one is other for one, other in zip(made, parts, strict=True))
+    if same and len(made) > 1 and type(group) not in map(type, made):
         return group
     return _group(isinstance(group, AllOf), made)
 

@@ -67,13 +67,14 @@ class Gathered:
         self.names = Names({place: tuple(things) for place, things in self.things.items()})
         known = {section: tuple(things) for (_, section), things in self.things.items()}
         resolve = self.names.resolve if self.names.several else None
-        readers: dict[int, Reader] = {}  # one for each that was handed in, which the things keep alive
+        given = reader = None
         for (provider, section), things in self.things.items():
             named = self._sections.setdefault(section, {})
             for name, thing in things.items():
                 own = self.names.own(provider, section, name)
-                reader = readers.get(id(thing.reader)) or thing.reader._replace(known=known, resolve=resolve)
-                readers[id(thing.reader)] = reader
+                if reader is None or given is not thing.reader:  # the things of one file have one
+                    given = thing.reader
+                    reader = given._replace(known=known, resolve=resolve)
                 named[own] = _Named(thing.name, thing.node, reader)
                 if own != name:
                     said = f"{name!r} of {section} stands in labels and in a file, two things to Traefik: the file's is called {own!r} here"
