@@ -41,6 +41,7 @@ def changed(old: str, new: str) -> str:
 REJECTED = Code.LABELS_REJECTED
 BAD: dict[str, tuple[str | bytes, str, tuple[int, int], str]] = {
     "a key that Traefik does not know": (label("traefik.http.routers.r.priorty=3"), REJECTED, (6, 9), "did you mean 'priority'?"),
+    "more parts than any key has": (label(f"traefik.http.middlewares.m.plugin.{'x.' * 5000}x=1"), Code.TOO_DEEP, (6, 9), "32 parts"),
     "another root": (label("Traefik.http.routers.r.priority=3"), REJECTED, (6, 9), "invalid label root"),
     "a list of servers": (label("traefik.http.services.s.loadbalancer.servers[0].url=http://a"), REJECTED, (6, 9), "node: servers"),
     "a truth that Go does not know": (label("traefik.http.services.s.loadbalancer.passhostheader=yes"), REJECTED, (6, 9), "true or false"),

@@ -24,6 +24,8 @@ from pinfeather.translators._traefik.schema import ABOUT, EXTRA, ROOT, ROUTING, 
 SECTIONS = ("routers", "services", "middlewares")
 _OLD = ("frontend", "frontends", "backend", "port", "protocol", "weight", "domain", "servicename")
 _ENABLED = ("traefik.enable", "true")
+_PARTS = 32
+"""Of one key; only what plugins are told is ever so deep. Written in any format it stays above the depth that is read there."""
 _OTHERS_OF_OURS = ("constraint-label", "tags", "docker", "swarm")
 """What people put beside it for `--providers.docker.constraints`, and what the other of the two providers looks at."""
 
@@ -60,6 +62,11 @@ class ContainerReading:
             held.append(label)
 
     def pieces(self) -> Pieces | None:
+        for label in self.routing:
+            if label.key.count(".") >= _PARTS:
+                said = f"the label {label.key[:60]!r} … has more than {_PARTS} parts"
+                self._say(error(Code.TOO_DEEP, said, span=self._span(label), instead="say it with fewer"))
+                return None
         if self.rest:
             self._say_unread()
         if [label[:2] for label in self.about] != [_ENABLED]:

@@ -176,7 +176,7 @@ class Reading:
             inner = mark[4]
             if isinstance(tree, dict) and isinstance(step, str) and step in tree:
                 if len(inner) == 2 * len(tree):
-                    index = 2 * self._index(tree, step)
+                    index = 2 * self._index(tree, step, path[:steps])
                     key_mark, mark = inner[index], inner[index + 1]
                 else:
                     key_mark = mark
@@ -188,17 +188,17 @@ class Reading:
                 return key_mark, mark, steps
         return key_mark, mark, len(path)
 
-    def _index(self, pairs: dict[str, Tree], key: str) -> int:
+    def _index(self, pairs: dict[str, Tree], key: str, at: Path) -> int:
         if len(pairs) <= _SMALL:
             return list(pairs).index(key)
-        known = self._indices.get(id(pairs))
+        known = self._indices.get(at)
         if known is None:
-            known = self._indices[id(pairs)] = {each: index for index, each in enumerate(pairs)}
+            known = self._indices[at] = {each: index for index, each in enumerate(pairs)}
         return known[key]
 
     @cached_property
-    def _indices(self) -> dict[int, dict[str, int]]:
-        """Of large mappings of this document, by identity: the number of each key."""
+    def _indices(self) -> dict[Path, dict[str, int]]:
+        """Of large mappings of this document, by their path: the number of each key."""
         return {}
 
 

@@ -29,14 +29,21 @@ def numbers(document: Document) -> dict[Rung, int]:
 
 
 def _steady(document: Document, order: Sequence[Rung]) -> bool:
-    """Whether the order is the same where a route without a path says `/`, as on a surface that has no rule without a path."""
+    """Whether the order is the same where a route without a path says `/`, as on a surface that has no rule without a path.
+
+    Asked twice: such a surface may have another word for a choice of paths, and then only routes without one say `/`.
+    """
     bare = [index for index, route in enumerate(document.routes) if route.path is None and lifted(route).path is None]
-    if not bare:
-        return True
+    empty = [index for index in bare if lifted(document.routes[index]).match is None]
+    return all(_with_root(document, indices) == tuple(order) for indices in (bare, empty) if indices)
+
+
+def _with_root(document: Document, indices: Sequence[int]) -> tuple[Rung, ...]:
+    """The order where these routes say `/`."""
     routes = list(document.routes)
-    for index in bare:
+    for index in indices:
         routes[index] = routes[index].model_copy(update={"path": _ROOT})
-    return precedence(document.model_copy(update={"routes": tuple(routes)})) == tuple(order)
+    return precedence(document.model_copy(update={"routes": tuple(routes)}))
 
 
 def _tied(document: Document, order: Sequence[Rung], numbers: Sequence[int]) -> bool:
