@@ -11,17 +11,10 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-import random
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from unittest import mock
 
 from pinfeather._convert import read
 from pinfeather.model.decide import Outcomes, Request, State, Table, UndecidedError, decide, outcomes
@@ -33,6 +26,7 @@ from pinfeather.model.noun import Tree
 from pinfeather.model.project import Projection, project, with_other_servers
 from pinfeather.model.services import LoadBalancer, Service
 from pinfeather.testing.probes import draws, probes
+from pinfeather.testing.watching import watched
 from pinfeather.translators._syntax import yaml
 from pinfeather.translators.contract import AnyTranslator, Emitted, File, Options, Source
 
@@ -161,7 +155,7 @@ def purity(translator: AnyTranslator, options: Options, document: Document) -> N
 
     before = document.model_dump_json()
     first = run()  # loads modules and builds validators
-    with _watched() as touched:
+    with watched() as touched:
         second = run()
     assert not touched, f"{translator.name} is not pure: it used {', '.join(dict.fromkeys(touched))}"
     assert first == second, f"{translator.name} writes the same document in two ways"
@@ -292,9 +286,12 @@ def _shares(found: Outcomes, by_name: bool) -> dict[object, Fraction]:
 
 
 def _contents(document: Document, names: Iterable[str]) -> set[str]:
-    """Middlewares by what they do, since a target may give them other names."""
+    """Middlewares by what they do, since a target may give them other names and their keys another order."""
     found = ((name, document.middlewares.get(name)) for name in names)
-    return {name if each is None else each.model_dump_json(exclude_defaults=True, exclude={"metadata"}) for name, each in found}
+    return {
+        name if each is None else json.dumps(each.model_dump(exclude_defaults=True, exclude={"metadata"}), sort_keys=True, default=str)
+        for name, each in found
+    }
 
 
 # Stray keys ------------------------------------------------------------------------------------------------------------
@@ -317,64 +314,6 @@ def _with_stray(tree: Tree, path: tuple[str | int, ...]) -> Tree:
         return {key: _with_stray(value, path[1:]) if key == path[0] else value for key, value in tree.items()}
     assert isinstance(tree, list)
     return [_with_stray(value, path[1:]) if index == path[0] else value for index, value in enumerate(tree)]
-
-
-# Purity ----------------------------------------------------------------------------------------------------------------
-
-_IMPURE = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "pathlib.", "glob.", "urllib.", "http.", "ftplib.", "sqlite3.")
-_listening: list[list[str]] = []
-
-
-def _heard(event: str, _arguments: tuple[object, ...]) -> None:
-    if _listening and event.startswith(_IMPURE):
-        _listening[-1].append(event)
-
-
-@contextmanager
-def _watched() -> Iterator[list[str]]:
-    """Notes what is touched: by CPython's audit events, and by the clock, chance and environment, which have none."""
-    touched: list[str] = []
-    if _heard not in _installed:
-        sys.addaudithook(_heard)  # stays for the life of the process, and does nothing outside of here
-        _installed.append(_heard)
-
-    def noted(what: str, real: Callable[..., object]) -> Callable[..., object]:
-        def call(*given: object, **named: object) -> object:
-            touched.append(what)
-            return real(*given, **named)
-
-        return call
-
-    class Environment(dict[str, str]):
-        def __getitem__(self, key: str) -> str:
-            touched.append("os.environ")
-            return super().__getitem__(key)
-
-        def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
-            touched.append("os.environ")
-            return super().get(key, default)
-
-    with ExitStack() as patches:
-        for module, names in (
-            (time, ("time", "time_ns", "monotonic", "monotonic_ns", "localtime", "gmtime")),
-            (random, ("random", "randint", "choice", "shuffle", "getrandbits")),
-            (os, ("urandom", "getcwd", "getenv")),
-        ):
-            for name in names:
-                patches.enter_context(mock.patch.object(module, name, noted(f"{module.__name__}.{name}", getattr(module, name))))
-        patches.enter_context(mock.patch.object(os, "environ", Environment(os.environ)))
-        collecting = gc.isenabled()
-        gc.disable()  # finalisers of others would be heard too
-        _listening.append(touched)
-        try:
-            yield touched
-        finally:
-            _listening.pop()
-            if collecting:
-                gc.enable()
-
-
-_installed: list[Callable[[str, tuple[object, ...]], None]] = []
 
 
 # Hostile texts ---------------------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ class Plan:
     @cached_property
     def traefik_services(self) -> tuple[tuple[str, Key], ...]:
         """Every TraefikService by its name, in their order: what a reader meets first is called first."""
-        named = [*self.aliases, *(name for name, each in self.document.services.items() if isinstance(each, Split))]
+        named = [*sorted(self.aliases), *(name for name, each in self.document.services.items() if isinstance(each, Split))]
         found: list[tuple[str, Key]] = [(kube.subdomain_name(name), ("services", name)) for name in named]
         found += [(name, ("routes", index)) for index, name in self.split_names.items()]
         return tuple(sorted(found, key=lambda each: (each[0], str(each[1]))))
@@ -332,7 +332,7 @@ class Plan:
         found: dict[str, str] = {}
         first: dict[tuple[str | None, str, str], tuple[str, str]] = {}
         splits = (each for each in (*self.document.services.values(), *self.document.routes) if isinstance(each, Split | Route))
-        among = dict.fromkeys((*self.aliases, *(entry.to for each in splits for entry in each.split)))
+        among = dict.fromkeys((*sorted(self.aliases), *(entry.to for each in splits for entry in each.split)))
         for name in among:
             each = self.document.services.get(name)
             ref = each.servers[0].kubernetes if isinstance(each, LoadBalancer) and each.servers else None
