@@ -61,6 +61,19 @@ def test_the_short_way_finds_the_same(labels: list[Label], version: tuple[int, i
         assert repr(short) == repr(shaped(labels, "traefik", shape, version, _default))  # the order of keys too
 
 
+def test_each_label_alone_and_beside_another_spelling() -> None:
+    """Every key with every kind of text, whole, cut, with a part too many, and with the same in other letters beside it."""
+    for shape in (ROOT, EXTRA["docker"]):
+        for key in (*_ALL, *_ODD):
+            for text in _TEXTS:
+                alone = [Label(key, text)]
+                assert tree_of(alone, "traefik", shape, (3, 7), _default) == shaped(alone, "traefik", shape, (3, 7), _default), alone
+            for other in (key.lower(), key.upper(), f"{key}.", f"{key}.x", key.replace(".", "..", 3), f"{key}.entryPoints"):
+                both = [Label(key, "1"), Label(other, "1,\ufdd00\ufdd1")]
+                for labels in (both, both[1:]):
+                    assert tree_of(labels, "traefik", shape, (3, 7), _default) == shaped(labels, "traefik", shape, (3, 7), _default), labels
+
+
 def test_usual_labels_take_the_short_way() -> None:
     texts = {
         "traefik.http.routers.Shop.entrypoints": "web,websecure",
