@@ -51,10 +51,13 @@ class Spans(MutableMapping[Path, Span]):
 
     def spot(self, path: Path) -> Spot | None:
         found = self.spots.get(path)
-        if found is None and self.nested:
-            inner = ((self.nested.get(path[:length]), path[length:]) for length in range(1, len(path) + 1))
-            found = next((spot for each, rest in inner if each is not None and (spot := each.spot(rest)) is not None), None)
-        return found
+        if found is not None or not self.nested:
+            return found
+        for length in range(1, len(path) + 1):
+            inner = self.nested.get(path[:length])
+            if inner is not None and (found := inner.spot(path[length:])) is not None:
+                return found
+        return None
 
     def __getitem__(self, path: Path) -> Span:
         spot = self.spot(path)
