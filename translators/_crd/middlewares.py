@@ -8,7 +8,6 @@ these no other surface can take (Traefik 3.7, traefikio/v1alpha1/middleware.go).
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping
 from hashlib import sha1
 
@@ -166,7 +165,7 @@ def _users(obj: KubeObject, catalogue: Catalogue) -> list[str] | None:
     for key, text in obj.node.text_map("data").items():
         try:
             data[key] = base64.b64decode(text, validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, no ASCII, or no UTF-8 behind it
             obj.node.error(Code.VALUE, f"{key!r} is no text in base64", "data", instead="write it under `stringData`")
             return None
     data |= obj.node.text_map("stringData")
