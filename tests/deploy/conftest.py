@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import psutil
 import pytest
 
 from pinfeather.deploy.processes import MARK
+from tests.parts.processes import free_ports
 from tests.required import missing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,10 +78,7 @@ class Project:
 
     def serve(self, *names: str) -> None:
         """Ask for one server for each name, each on a free port."""
-        listeners = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
-        self.want["processes"] = {name: listener.getsockname()[1] for name, listener in listeners.items()}
-        for listener in listeners.values():
-            listener.close()
+        self.want["processes"] = dict(zip(names, free_ports(len(names)), strict=True))
 
     def processes(self) -> list[int]:
         """Everything alive that was started for this project."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import time
@@ -57,13 +58,22 @@ class Process:
             self._process.wait()
 
 
+_OWN_TO_US = range(10_000, 20_900)
+"""Below what a system hands out by itself (from 32768 on Linux, from 49152 on macOS): whatever starts meanwhile takes none of them."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Free ports of loopback, all different."""
+    """Free ports of loopback, all different, that stay free until they are used: they are drawn, so that runs side by side differ."""
     held: list[socket.socket] = []
     try:
-        for _ in range(count):
+        for port in random.SystemRandom().sample(_OWN_TO_US, len(_OWN_TO_US)):
             held.append(socket.socket())
-            held[-1].bind(("127.0.0.1", 0))
+            try:
+                held[-1].bind(("127.0.0.1", port))
+            except OSError:
+                held.pop().close()
+            if len(held) == count:
+                break
         return [int(one.getsockname()[1]) for one in held]
     finally:
         for one in held:
