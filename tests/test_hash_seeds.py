@@ -12,21 +12,25 @@ _PROGRAM = """
 from pathlib import Path
 from pinfeather._convert import converted
 from pinfeather._plugins import translator
-from pinfeather.model.build import build
 from pinfeather.model.diagnostics import Allowed
 from pinfeather.testing import sheets
 from pinfeather.translators import builtin
-from pinfeather.translators.contract import File, Parsed, Source
+from pinfeather.translators.contract import File, Source
 
 formats = [translator(name)[0] for name in builtin.MODULES]
 canonical = translator("pinfeather")[0]
-for sheet in sheets.load(Path("tests/cases")):
-    if sheet.document is None:
-        continue
-    parsed = canonical.parse(Source((File(sheet.name, sheet.document.text),)), canonical.options())
+# Services that stand alone and are one Service of Kubernetes: which of them is taken for which is a matter of their order.
+alike = "".join(
+    f"  {name}: {{servers: [{{kubernetes: {{service: web, port: 80}}}}], flush_interval: {number}s}}\\n" for number, name in enumerate("abcdef", 1)
+)
+texts = {sheet.name: sheet.document.text for sheet in sheets.load(Path("tests/cases")) if sheet.document is not None}
+texts["alike"] = f"pinfeather: v1\\nservices:\\n{alike}"
+for name, text in texts.items():
+    parsed = canonical.parse(Source((File(name, text),)), canonical.options())
+    assert parsed.document is not None, (name, parsed.diagnostics)
     for writer in formats:
         result = converted(parsed, writer, writer.options(), allowed=[Allowed("loss.*")])
-        print(sheet.name, writer.name)
+        print(name, writer.name)
         for finding in result.report.diagnostics:
             print("  ", finding.code, finding.path, finding.message, finding.instead)
         for artifact in result.artifacts:

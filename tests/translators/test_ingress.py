@@ -149,18 +149,6 @@ def test_law(law: Callable[[AnyTranslator, Any, Document], None], options: Ingre
     holds()
 
 
-def test_equal_priorities_are_kept_only_where_a_path_in_another_word_keeps_the_order() -> None:
-    """A strict prefix is a choice of two paths; a host alone is read with the path `/`, and then stands before it."""
-    routes: list[Tree] = [
-        {"name": "shop-0", "hosts": ["a.io"], "match": _PAIR, "priority": 5, "to": "v1"},
-        {"name": "shop-1", "hosts": ["b.io"], "priority": 5, "to": "v1"},
-    ]
-    services: Tree = {"v1": {"servers": [{"kubernetes": {"service": "web", "port": 80}}]}}
-    made, _ = build({"pinfeather": "v1", "routes": routes, "services": services})
-    assert made is not None
-    laws.read_back(TRANSLATOR, STRICT, made)
-
-
 def test_most_of_what_is_drawn_is_said() -> None:
     """A law over documents of which nothing is left would prove nothing."""
     seen = {"routes": 0, "kept": 0, "patches": 0, "merged": 0}
