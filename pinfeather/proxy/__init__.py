@@ -3,7 +3,7 @@
 `serve` runs it until SIGTERM. `python -m pinfeather.proxy --help` says the same for the command line.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["serve"]
@@ -23,6 +23,7 @@ def serve(
     admin: tuple[str, int] | None = None,
     key: bytes,
     traefik_compat: bool = False,
+    certificates: Sequence[tuple[Path, Path]] = (),
     drain: float = 10.0,
     say: Callable[[str], None] = _to_stderr,
 ) -> None:
@@ -30,7 +31,8 @@ def serve(
 
     `listen`: entry point -> host and port; absent: the document's own entry points, on loopback. `admin`: where `/healthz`
     and `/state` answer; keep it on loopback. `key` signs the sticky cookies: with another key all clients are drawn anew.
-    `traefik_compat` issues Traefik's unsigned cookie values instead, for comparing. `drain`: seconds for requests under way.
+    `traefik_compat` issues Traefik's unsigned cookie values instead, for comparing. `certificates`: files of a chain
+    and its key, for TLS. `drain`: seconds for requests under way.
 
     Raises `pinfeather.proxy.loading.Unreadable` for a document that cannot be served, OSError for an address in use.
     """
@@ -43,6 +45,7 @@ def serve(
 
     async def run() -> None:
         seal, settings = Seal(key, traefik_compat), Settings(drain=drain)
-        await Proxy(Path(document_path), listen, admin, seal, load=load_canonical, say=say, settings=settings).run()
+        proxy = Proxy(Path(document_path), listen, admin, seal, load=load_canonical, say=say, settings=settings, certificates=certificates)
+        await proxy.run()
 
     asyncio.run(run())

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from pinfeather.model.decide import State, Status
@@ -33,9 +34,10 @@ class Live:
 class Edge:
     """Shared by the connections of one proxy, all on one event loop."""
 
-    def __init__(self, serving: Serving, settings: Settings) -> None:
+    def __init__(self, serving: Serving, settings: Settings, certificates: tuple[tuple[Path, Path], ...] = ()) -> None:
         self.live = Live(serving, serving.state({}))
         self.settings = settings
+        self.certificates = certificates  # files of a chain and its key, as they were given
         self.pool = Pool(settings)
         self.connections: set[Connection] = set()
         self.draining = False

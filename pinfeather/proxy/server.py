@@ -8,17 +8,19 @@ import asyncio
 import contextlib
 import functools
 import signal
-from collections.abc import Callable, Iterable, Mapping
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pinfeather.model.decide import Status
 from pinfeather.model.document import EntryPoint
 from pinfeather.proxy.admin import AdminConnection
-from pinfeather.proxy.client import ClientConnection
 from pinfeather.proxy.cookies import Seal
 from pinfeather.proxy.edge import Edge
 from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.health import Checks
+from pinfeather.proxy.listening import bind
+from pinfeather.proxy.listening import listen as serve_socket
 from pinfeather.proxy.loading import Load, Unreadable, load_serving
 from pinfeather.proxy.serving import Serving
 
@@ -39,9 +41,10 @@ class Proxy:
         load: Load,
         say: Say,
         settings: Settings,
+        certificates: Sequence[tuple[Path, Path]] = (),
     ) -> None:
         """`listen` gives each entry point its host and port; port 0 takes a free one. Absent: each entry point of the document,
-        on loopback, at its own port. `say` is given lines for people.
+        on loopback, at its own port. `say` is given lines for people. `certificates`: files of a chain and its key.
         """
         self._path = path
         self._listen = listen
@@ -50,6 +53,7 @@ class Proxy:
         self._load = load
         self._say = say
         self._settings = settings
+        self._certificates = tuple(certificates)
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
@@ -68,15 +72,18 @@ class Proxy:
         listen = _own(serving) if self._listen is None else self._listen
         for note in (*serving.notes, *_unheard(serving, listen)):
             self._say(note)
-        self.edge = Edge(serving, self._settings)
+        self.edge = Edge(serving, self._settings, self._certificates)
         loop = asyncio.get_running_loop()
         try:
-            for name, (host, port) in listen.items():
-                make = functools.partial(ClientConnection, self.edge, name)
-                self.addresses[name] = await self._open(await loop.create_server(make, host, port, backlog=1024))
+            for name, address in listen.items():
+                for sock in bind(*address):
+                    self.addresses.setdefault(name, _address(sock))
+                    self._servers.append(await serve_socket(sock, self.edge, name))
             if self._admin is not None:
                 make_admin = functools.partial(AdminConnection, self)
-                self.admin_address = await self._open(await loop.create_server(make_admin, *self._admin))
+                for sock in bind(*self._admin):
+                    self.admin_address = self.admin_address or _address(sock)
+                    self._servers.append(await loop.create_server(make_admin, sock=sock))
         except OSError:
             for server in self._servers:
                 server.close()
@@ -84,11 +91,6 @@ class Proxy:
         self._checks = Checks(self.edge.pool, self._report)
         self._checks.start(serving)
         self._tasks = [loop.create_task(self._sweep()), loop.create_task(self._watch())]
-
-    async def _open(self, server: asyncio.Server) -> Address:
-        self._servers.append(server)
-        host, port = server.sockets[0].getsockname()[:2]
-        return str(host), int(port)
 
     def _report(self, service: str, index: int, status: Status) -> None:
         if self.edge.report(service, index, status):
@@ -178,6 +180,11 @@ class Proxy:
         else:
             self._say("stopping: requests under way are answered first")
         await self.close()
+
+
+def _address(sock: socket.socket) -> Address:
+    host, port = sock.getsockname()[:2]
+    return str(host), int(port)
 
 
 def _own(serving: Serving) -> dict[str, Address]:
