@@ -102,7 +102,7 @@ class ClientConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.expired()
         elif self.buffer and self._lingered is None and not self.full:
-            self._refuse(408)
+            self._refuse(408, "head too slow")
         else:
             self.transport.abort()
 
@@ -127,13 +127,14 @@ class ClientConnection(asyncio.Protocol):
                 return
             request = parse_request(head)
         except Refused as refused:
-            self._refuse(refused.status)
+            self._refuse(refused.status, refused.why)
             return
         self.exchange = exchange = Exchange(self, request)
         exchange.start()
 
-    def _refuse(self, status: int) -> None:
-        """Answer a request that is not to be routed, without a word about why."""
+    def _refuse(self, status: int, why: str) -> None:
+        """Answer a request that is not to be routed, without a word to the client about why."""
+        self.edge.refused(self, why, status)
         self.buffer.clear()
         self.transport.write(answer_bytes(Answer.error(status), (), (), close=True))
         self._linger()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pinfeather.model.decide import State, Status
+from pinfeather.proxy.account import Account
 from pinfeather.proxy.backend import Pool
 from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.serving import Serving
@@ -69,6 +70,12 @@ class Edge:
             del self._of_address[connection.address]
         if not self.connections:
             self.empty.set()
+
+    def ended(self, account: Account) -> None:
+        """A request is over."""
+
+    def refused(self, connection: Connection, why: str, status: int) -> None:
+        """A request, or a connection (status 0), was sent away before anything was decided."""
 
     def report(self, service: str, index: int, status: Status) -> bool:
         """Take in what a health check found. Returns whether it is news."""

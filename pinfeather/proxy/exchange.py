@@ -9,6 +9,7 @@ import random
 from typing import TYPE_CHECKING
 
 from pinfeather.model.decide import Request, decide
+from pinfeather.proxy.account import Account
 from pinfeather.proxy.backend import BackendConnection, Origin
 from pinfeather.proxy.body import LAST_CHUNK, BodyReader, body_reader, chunk
 from pinfeather.proxy.flow import HIGH_WATER, end_writing
@@ -38,6 +39,7 @@ class Exchange:
     """Lives from a request's head to the end of its answer, or of the tunnel that it opened."""
 
     __slots__ = (
+        "_account",
         "_answer",
         "_answer_body",
         "_backend",
@@ -63,6 +65,7 @@ class Exchange:
         self._client = client
         self._edge = client.edge
         self._request = request
+        self._account = Account(client, request, client.now())
         self._passage: Passage
         self._body: BodyReader = body_reader(request.framing)
         self._persistent = request.persistent
@@ -99,7 +102,9 @@ class Exchange:
             client=client.address,
             bindings=live.serving.cookies.bindings(request.cookies),
         )
-        decision = decide(live.serving.table, asked, live.state, random.getrandbits(64))
+        account = self._account
+        account.live, account.bindings = live, asked.bindings
+        account.decision = decision = decide(live.serving.table, asked, live.state, random.getrandbits(64))
         if decision.route is None:
             return self._reply(NOT_FOUND)
         steps = live.serving.steps(decision.middlewares)
@@ -114,6 +119,7 @@ class Exchange:
         if target is None:
             return self._reply(CLOSED)
         self._origin, pass_host = target
+        account.origin = self._origin
         self._cookies = live.serving.cookies.texts(decision)
         self._head = request_head(
             passage,
@@ -182,6 +188,7 @@ class Exchange:
             payload = self._body.take(self._client.buffer)
         except Refused:
             return self._fail(BAD_REQUEST)
+        self._account.received += len(payload)
         if self._request.framing.chunked:
             payload = (chunk(payload) if payload else b"") + (LAST_CHUNK if self._body.done else b"")
         if payload:
@@ -198,6 +205,8 @@ class Exchange:
     def client_lost(self) -> None:
         """The client's connection has ended."""
         self._over = True
+        self._account.whole = False
+        self._edge.ended(self._account)
         if self._connecting is not None:
             self._connecting.cancel()
         if self._backend is not None:
@@ -236,6 +245,7 @@ class Exchange:
         if backend is None or self._over:
             return
         if self._tunnel:
+            self._account.sent += len(backend.buffer)
             self._client.transport.write(bytes(backend.buffer))
             backend.buffer.clear()
             self._touch()
@@ -248,6 +258,7 @@ class Exchange:
         except Refused:
             self._fail(BAD_GATEWAY)
             return
+        self._account.sent += len(payload)
         if self._chunks:
             payload = (chunk(payload) if payload else b"") + (LAST_CHUNK if self._answer_body.done else b"")
         if written or payload:
@@ -276,6 +287,7 @@ class Exchange:
     def _open(self, response: ResponseHead) -> bytes:
         framing = response.framing
         self._answer = response
+        self._account.status = self._account.origin_status = response.status
         self._answer_body = body_reader(framing)
         self._chunks = framing.length is None and self._request.minor == 1
         self._persistent &= (framing.length is not None or self._chunks) and self._body.done and not self._edge.draining
@@ -286,6 +298,7 @@ class Exchange:
             raise Refused("switches without having been asked to")
         self._tunnel = True
         self._persistent = False
+        self._account.status = self._account.origin_status = response.status
         client = self._client
         head = response_head(response, self._passage.edits, self._cookies, chunked=False, close=False)
         client.transport.write(head + bytes(backend.buffer))
@@ -317,11 +330,13 @@ class Exchange:
             return
         if self._tunnel:
             self._over = True
+            self._edge.ended(self._account)
             self._client.exchange = None
             self._client.transport.close()
         elif self._answer is not None:
             self._break_off()
         elif backend.reused and not backend.answered and not self._retried:
+            self._account.retries += 1
             self._retried = True  # the server gave the kept connection up just when it was used again
             self._set_out(None)
         else:
@@ -343,6 +358,7 @@ class Exchange:
         assert backend is not None
         assert self._answer is not None
         self._over = True
+        self._edge.ended(self._account)
         if backend.buffer or not self._answer.persistent or not self._body.done:
             backend.drop()
         else:
@@ -353,6 +369,9 @@ class Exchange:
         if self._over:
             return
         self._over = True
+        self._account.status = answer.status
+        self._account.sent = 0 if self._request.method == "HEAD" else len(answer.body)
+        self._edge.ended(self._account)
         keep = self._persistent and self._body.done and not self._edge.draining and answer.status not in (400, 408)
         self._client.transport.write(
             answer_bytes(
