@@ -33,6 +33,10 @@ class Process:
                 env={"HOME": str(log.parent), **(environment or {})},
             )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
         """Returns once the condition holds. Raises PartError at the deadline, or when the program has ended."""
         end = time.monotonic() + seconds
