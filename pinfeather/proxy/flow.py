@@ -25,6 +25,11 @@ class Settings:
     server_idle: float = 30.0  # how long one is kept
     tick: float = 0.2  # how often deadlines are looked at
     watch: float = 0.3  # how often the document's file is looked at
+    workers: int = 1  # processes that serve the same document together, and so share its rate limits
+    rise: int = 1  # healthy answers in a row that bring a server up; Traefik's one
+    fall: int = 1  # failed ones that take it down
+    jitter: float = 0.1  # share of a health check's interval by which it varies, so that checks spread out
+    rises: int = 10  # how often a server may come up within a minute; a flapping one stays down then
 
 
 class Gate:

@@ -13,6 +13,7 @@ from pinfeather.model.decide import Status
 from pinfeather.model.noun import seconds
 from pinfeather.model.services import HealthCheck, LoadBalancer
 from pinfeather.proxy.backend import Origin, Pool
+from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.passage import visible
 from pinfeather.proxy.serving import Serving
 from pinfeather.proxy.wire import HeadReader, Refused, ResponseHead, parse_response
@@ -105,8 +106,9 @@ class _Asking(asyncio.Protocol):
 class Checks:
     """The running checks of one document."""
 
-    def __init__(self, pool: Pool, report: Report) -> None:
+    def __init__(self, pool: Pool, report: Report, settings: Settings) -> None:
         self._pool = pool
+        self._settings = settings
         self._report = report
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pinfeather.model.document import Document
 from pinfeather.proxy.cookies import Seal
+from pinfeather.proxy.resources import Resources
 from pinfeather.proxy.serving import Serving
 
 Load = Callable[[str, str], Document]
@@ -18,13 +19,13 @@ class Unreadable(Exception):  # noqa: N818 - says what the document is
     """The document cannot be served; the text says why, with file and line where there is one."""
 
 
-def load_serving(path: Path, load: Load, seal: Seal) -> Serving:
+def load_serving(path: Path, load: Load, seal: Seal, resources: Resources | None = None) -> Serving:
     """Read, validate and prepare a document. Raises Unreadable and nothing else for whatever the file holds."""
     try:
         if path.stat().st_size > _LARGEST:
             raise Unreadable(f"{path}: larger than {_LARGEST // 2**20} MiB")
         data = path.read_bytes()
-        return Serving.of(load(str(path), data.decode("utf-8")), seal, hashlib.sha256(data).hexdigest())
+        return Serving.of(load(str(path), data.decode("utf-8")), seal, hashlib.sha256(data).hexdigest(), resources)
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -29,6 +29,7 @@ from pinfeather.model.middlewares import (
 from pinfeather.model.noun import Noun, Template
 from pinfeather.proxy.passage import DEFAULT_PORTS, FRAMING_FIELDS, REASONS, Answer, Passage, visible
 from pinfeather.proxy.passwords import Check, checker
+from pinfeather.proxy.resources import Resources
 
 Step = Callable[[Passage], Answer | None]
 """Changes the request, or answers it and so ends its way."""
@@ -51,12 +52,12 @@ class _Unfit(Exception):  # noqa: N818
     """Why one noun cannot be executed; `steps` adds the name."""
 
 
-def steps(document: Document, names: Sequence[str]) -> tuple[Step, ...]:
+def steps(document: Document, names: Sequence[str], resources: Resources) -> tuple[Step, ...]:
     """What these middlewares do, in order, chains opened. Raises Closed for the first that cannot be executed."""
-    return tuple(step for name in names for step in _named(document, name, ()))
+    return tuple(step for name in names for step in _named(document, name, (), resources))
 
 
-def _named(document: Document, name: str, above: tuple[str, ...]) -> tuple[Step, ...]:
+def _named(document: Document, name: str, above: tuple[str, ...], resources: Resources) -> tuple[Step, ...]:
     if name in above:
         raise Closed(name, "the chain contains itself")
     middleware = document.middlewares.get(name)
@@ -64,7 +65,7 @@ def _named(document: Document, name: str, above: tuple[str, ...]) -> tuple[Step,
         raise Closed(name, "it belongs to another provider" if "@" in name else "it is not in the document")
     config = middleware.config
     if isinstance(config, Chain):
-        return tuple(step for part in config.middlewares for step in _named(document, part, (*above, name)))
+        return tuple(step for part in config.middlewares for step in _named(document, part, (*above, name), resources))
     build = _BUILDERS.get(type(config))
     if build is None:
         raise Closed(name, f"the kind {middleware.kind!r} is not executed by this proxy")

@@ -22,6 +22,7 @@ from pinfeather.proxy.health import Checks
 from pinfeather.proxy.listening import bind
 from pinfeather.proxy.listening import listen as serve_socket
 from pinfeather.proxy.loading import Load, Unreadable, load_serving
+from pinfeather.proxy.resources import Resources
 from pinfeather.proxy.serving import Serving
 
 Address = tuple[str, int]
@@ -53,6 +54,7 @@ class Proxy:
         self._load = load
         self._say = say
         self._settings = settings
+        self._resources = Resources(settings.workers)
         self._certificates = tuple(certificates)
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,7 +70,7 @@ class Proxy:
     async def start(self) -> None:
         """Load the document, listen, begin the health checks. Raises Unreadable, and OSError for a port in use."""
         self._seen = _signature(self._path)
-        serving = await asyncio.to_thread(load_serving, self._path, self._load, self._seal)
+        serving = await asyncio.to_thread(load_serving, self._path, self._load, self._seal, self._resources)
         listen = _own(serving) if self._listen is None else self._listen
         for note in (*serving.notes, *_unheard(serving, listen)):
             self._say(note)
@@ -88,7 +90,7 @@ class Proxy:
             for server in self._servers:
                 server.close()
             raise
-        self._checks = Checks(self.edge.pool, self._report)
+        self._checks = Checks(self.edge.pool, self._report, self._settings)
         self._checks.start(serving)
         self._tasks = [loop.create_task(self._sweep()), loop.create_task(self._watch())]
 
@@ -100,7 +102,7 @@ class Proxy:
         """Serve the document as its file has it now. Returns whether it is served; the old one is kept otherwise."""
         async with self._reloading:
             try:
-                serving = await asyncio.to_thread(load_serving, self._path, self._load, self._seal)
+                serving = await asyncio.to_thread(load_serving, self._path, self._load, self._seal, self._resources)
             except Unreadable as error:
                 self.reload_error = str(error)
                 self._say(f"not reloaded, the document from before is kept: {error}")
@@ -152,6 +154,7 @@ class Proxy:
                 await task
         await self._checks.stop()
         self.edge.pool.close()
+        self._resources.close()
         await asyncio.sleep(0)  # sockets of aborted connections are closed in the loop's next turn
 
     async def run(self) -> None:

@@ -11,6 +11,7 @@ from pinfeather.model.services import LoadBalancer, Server
 from pinfeather.proxy.backend import Origin
 from pinfeather.proxy.cookies import Seal, StickyCookies
 from pinfeather.proxy.middlewares import Closed, Step, steps
+from pinfeather.proxy.resources import Resources
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -30,17 +31,19 @@ class Serving:
     _targets: Mapping[str, tuple[tuple[Origin, bool] | None, ...]]
 
     @classmethod
-    def of(cls, document: Document, seal: Seal, revision: str) -> "Serving":
+    def of(cls, document: Document, seal: Seal, revision: str, resources: Resources | None = None) -> "Serving":
         """Raises ValueError for a document that cannot be decided on (a template was left in it)."""
+        resources = resources or Resources()
         table = Table.of(document)
         balancers = {name: service for name, service in document.services.items() if isinstance(service, LoadBalancer)}
         executed: dict[str, tuple[Step, ...] | None] = {}
         unfit: dict[str, str] = {}
         for name in {*document.middlewares, *(name for _, names in _uses(document) for name in names)}:
             try:
-                executed[name] = steps(document, (name,))
+                executed[name] = steps(document, (name,), resources)
             except Closed as closed:
                 executed[name], unfit[name] = None, str(closed)
+        resources.keep((name, it.rate_limit) for name, it in document.middlewares.items() if it.rate_limit is not None)
         closed_routes: dict[str, str] = {}
         for route, names in _uses(document):
             for name in names:
