@@ -1,7 +1,8 @@
 """HTTP/1.1 heads: bytes to values, by a strict profile, and no sockets.
 
-Two readers must agree on a head. A regular expression says which bytes may stand in it at all (no bare CR or LF, no folded
-line, no control character, no space before a colon), then httptools (llhttp) cuts it into fields, and what llhttp lets
+Two readers must accept a head. Regular expressions say which bytes may stand in it at all (no bare CR or LF, no folded line, no
+control character, no space before a colon) and cut it into fields; httptools (llhttp) reads it once more and may refuse it. That
+both see the same fields is held by a test, since a callback for each field would cost as much as all the rest. What llhttp lets
 pass but two servers might read differently is refused here: several Content-Length, Content-Length beside
 Transfer-Encoding, any coding but `chunked`, an absolute target that is not the Host. A head that fails is never routed.
 
@@ -14,6 +15,7 @@ Header bytes are latin-1 from end to end, so that a byte that came in goes out.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import httptools
 
@@ -23,12 +25,12 @@ FIELD_LIMIT = 100
 COOKIE_LIMIT = 16 * 1024  # bytes of all Cookie fields
 COOKIE_PAIR_LIMIT = 200
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_VALUE = rb"[\t -~\x80-\xff]*+"  # no other control character, no DEL; CR and LF only as the end of the line
-_FIELDS = rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+\r\n"
-_REQUEST = re.compile(rb"(" + _TOKEN + rb") ([!\"$-~]++) HTTP/1\.([01])\r\n" + _FIELDS)  # a target has no `#`
-_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + _VALUE + rb"))?\r\n" + _FIELDS)
-_TRAILERS = re.compile(_FIELDS)
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105 - RFC 9110's word
+_VALUE = r"[\t -~\x80-\xff]*+"  # no other control character, no DEL; CR and LF only as the end of the line
+_FIELDS = r"(?:" + _TOKEN + r":" + _VALUE + r"\r\n)*+\r\n"
+_REQUEST = re.compile(r"(" + _TOKEN + r") ([!\"$-~]++) HTTP/1\.([01])\r\n(" + _FIELDS + r")")  # a target has no `#`
+_RESPONSE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + _VALUE + r"))?\r\n(" + _FIELDS + r")")
+_TRAILERS = re.compile(_FIELDS.encode("latin-1"))
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _ABSOLUTE = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -79,11 +81,11 @@ class Framing:
 
 
 NO_BODY = Framing()
+CHUNKED = Framing(None, chunked=True)
 UNTIL_CLOSE = Framing(None)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """A request that is inside the profile. `path` is as it was sent; the decision core normalises it."""
 
     method: str
@@ -98,8 +100,7 @@ class RequestHead:
     cookies: tuple[tuple[str, str], ...]  # every pair in order, quotes kept
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """An answer's head that is inside the profile, for the method that it answers."""
 
     status: int
@@ -135,6 +136,12 @@ class HeadReader:
             if buffer.startswith(b"\r\n"):
                 del buffer[:2]
             self._may_skip = False
+        if not self._seen and 4 <= len(buffer) <= LINE_LIMIT and buffer.find(b"\r\n\r\n") == len(buffer) - 4:
+            # The usual case, one head and nothing after it: a bare LF in it is refused by who reads it.
+            head = bytes(buffer)
+            buffer.clear()
+            self._may_skip = self._skips
+            return head
         start = max(0, self._seen - 3)
         end = buffer.find(b"\r\n\r\n", start)
         stop = len(buffer) if end < 0 else end + 4
@@ -155,66 +162,52 @@ class HeadReader:
         return head
 
 
-class _Cut:
-    """What llhttp calls back with. Names and values, and the answer's or request's own line is read by our pattern."""
-
-    __slots__ = ("fields",)
-
-    def __init__(self) -> None:
-        self.fields: list[Field] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        spelled = name.decode("latin-1")
-        self.fields.append((spelled.lower(), value.decode("latin-1").strip(" \t"), spelled))
-
-
 def parse_request(head: bytes) -> RequestHead:
     """Read a request's head, empty line included. Raises Refused for all that is outside of the profile."""
-    line = _REQUEST.fullmatch(head)
+    line = _REQUEST.fullmatch(head.decode("latin-1"))
     if line is None:
         raise Refused("malformed head")
-    method, target = line[1].decode("ascii"), line[2].decode("ascii")
-    minor = 1 if line[3] == b"1" else 0
+    method, target, version, section = line.groups()
+    minor = 1 if version == "1" else 0
     if method in ("CONNECT", "TRACE"):
         raise Refused(method)
-    fields = _cut(head, httptools.HttpRequestParser)
-    length, coding, hosts, upgrade, cookies = _singled(fields, minor)
-    if len(hosts) != 1:
+    fields = _cut(head, section, httptools.HttpRequestParser)
+    found = _singled(fields, minor)
+    if len(found.hosts) != 1:
         raise Refused("no Host, or several")
-    path, query = _target(target, hosts[0])
-    options = connection_options(fields)
-    framing = Framing(None, chunked=True) if coding else Framing(length or 0)
-    websocket = upgrade == "websocket" and "upgrade" in options and _handshake(method, minor, fields, framing)
+    path, query = _target(target, found.hosts[0])
+    options = found.options
     return RequestHead(
         method,
         path,
         query,
-        hosts[0],
+        found.hosts[0],
         minor,
-        tuple(fields),
-        framing,
+        fields,
+        found.framing,
         minor == 1 and "close" not in options,
-        websocket,
-        parse_cookies(cookies) if cookies else (),
+        found.upgrade == "websocket" and "upgrade" in options and _handshake(method, minor, fields, found.framing),
+        parse_cookies(found.cookies) if found.cookies else (),
     )
 
 
 def parse_response(head: bytes, method: str) -> ResponseHead:
     """Read the head of the answer to a `method` request. Raises Refused for all that is outside of the profile."""
-    line = _RESPONSE.fullmatch(head)
+    line = _RESPONSE.fullmatch(head.decode("latin-1"))
     if line is None:
         raise Refused("malformed head")
-    minor, status = (1 if line[1] == b"1" else 0), int(line[2])
-    fields = _cut(head, httptools.HttpResponseParser)
-    length, coding, _, upgrade, _ = _singled(fields, minor)
+    version, code, reason, section = line.groups()
+    minor, status = (1 if version == "1" else 0), int(code)
+    fields = _cut(head, section, httptools.HttpResponseParser)
+    found = _singled(fields, minor)
     if method == "HEAD" or status < 200 or status in (204, 304):
         framing = NO_BODY
-    elif coding:
-        framing = Framing(None, chunked=True)
+    elif found.framing is NO_BODY and not found.announced:
+        framing = UNTIL_CLOSE
     else:
-        framing = UNTIL_CLOSE if length is None else Framing(length)
-    persistent = minor == 1 and "close" not in connection_options(fields) and framing is not UNTIL_CLOSE
-    return ResponseHead(status, (line[3] or b"").decode("latin-1"), tuple(fields), framing, persistent, upgrade)
+        framing = found.framing
+    persistent = minor == 1 and "close" not in found.options and framing is not UNTIL_CLOSE
+    return ResponseHead(status, reason or "", fields, framing, persistent, found.upgrade)
 
 
 def valid_trailers(section: bytes) -> bool:
@@ -268,50 +261,88 @@ def split_host(host: str) -> tuple[str, str]:
     return found[1], found[2] or ""
 
 
-def _cut(head: bytes, parser: type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]) -> list[Field]:
-    cut = _Cut()
+class _Accepts:
+    """A second reader that is asked for nothing but whether it accepts."""
+
+
+_ACCEPTS = _Accepts()
+
+
+def _cut(head: bytes, section: str, parser: type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]) -> tuple[Field, ...]:
     try:
-        parser(cut).feed_data(head)
+        parser(_ACCEPTS).feed_data(head)
     except httptools.HttpParserUpgrade:  # says only that an upgrade was asked for, and comes after the last field
         pass
     except httptools.HttpParserError as error:
         raise Refused(str(error)) from error
-    if len(cut.fields) > FIELD_LIMIT:
+    fields = []
+    for line in section[:-4].split("\r\n") if len(section) > 2 else ():
+        name, _, value = line.partition(":")
+        fields.append((name.lower(), value.strip(" \t"), name))
+    if len(fields) > FIELD_LIMIT:
         raise Refused("too many fields", 431)
-    return cut.fields
+    return tuple(fields)
 
 
-def _singled(fields: Sequence[Field], minor: int) -> tuple[int | None, bool, list[str], str, list[str]]:
-    """Content-Length, whether chunked, the Hosts, the Upgrade in lower case, the Cookie fields."""
-    lengths, codings, hosts, upgrade, cookies = [], [], [], "", []
+class _Singled:
+    """What the fields say that may be said once, or decides about the message."""
+
+    __slots__ = ("announced", "cookies", "framing", "hosts", "options", "upgrade")
+
+    def __init__(self) -> None:
+        self.framing = NO_BODY
+        self.announced = False  # whether Content-Length or Transfer-Encoding is there
+        self.hosts: list[str] = []
+        self.options: frozenset[str] = _NO_OPTIONS
+        self.upgrade = ""
+        self.cookies: list[str] = []
+
+
+_NO_OPTIONS: frozenset[str] = frozenset()
+_DECIDING = frozenset(("content-length", "transfer-encoding", "host", "upgrade", "cookie", "connection"))
+
+
+def _singled(fields: Sequence[Field], minor: int) -> _Singled:
+    found = _Singled()
+    lengths, codings = [], []
     for name, value, _ in fields:
-        if name == "content-length":
-            lengths.append(value)
-        elif name == "transfer-encoding":
-            codings.append(value)
-        elif name == "host":
-            hosts.append(value)
-        elif name == "upgrade":
-            upgrade = value.lower()
+        if name not in _DECIDING:
+            continue
+        if name == "host":
+            found.hosts.append(value)
         elif name == "cookie":
-            cookies.append(value)
-    if codings and (lengths or minor == 0 or codings != ["chunked"]):
-        raise Refused("Transfer-Encoding")
-    if len(lengths) > 1 or (lengths and _LENGTH.fullmatch(lengths[0]) is None):
-        raise Refused("Content-Length")
-    return (int(lengths[0]) if lengths else None), bool(codings), hosts, upgrade, cookies
+            found.cookies.append(value)
+        elif name == "content-length":
+            lengths.append(value)
+        elif name == "connection":
+            found.options = connection_options(fields)
+        elif name == "upgrade":
+            found.upgrade = value.lower()
+        else:
+            codings.append(value)
+    if codings:
+        if lengths or minor == 0 or codings != ["chunked"]:
+            raise Refused("Transfer-Encoding")
+        found.framing, found.announced = CHUNKED, True
+    elif lengths:
+        if len(lengths) > 1 or _LENGTH.fullmatch(lengths[0]) is None:
+            raise Refused("Content-Length")
+        found.framing, found.announced = Framing(int(lengths[0])), True
+    return found
 
 
 def _target(target: str, host: str) -> tuple[str, str | None]:
     split_host(host)
-    absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is not None:
+    if not target.startswith("/"):
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None:
+            raise Refused("target")
         if absolute[1].lower() != host.lower():
             raise Refused("absolute target that is not the Host")
         target = absolute[2]
         target = target if target.startswith("/") else "/" + target
     path, mark, query = target.partition("?")
-    if not path.startswith("/") or _BAD_ESCAPE.search(path) is not None:
+    if "%" in path and _BAD_ESCAPE.search(path) is not None:
         raise Refused("target")
     return path, (query if mark else None)
 

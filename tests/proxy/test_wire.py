@@ -1,6 +1,9 @@
 """The strict HTTP/1.1 profile, line by line: whole, and fed byte by byte."""
 
+import httptools
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pinfeather.proxy.body import body_reader
 from pinfeather.proxy.wire import (
@@ -188,6 +191,7 @@ def test_taken(raw: bytes) -> None:
     assert whole is not None
     assert whole[2] == b""
     assert read(each_byte(raw)) == whole
+    assert all(read([raw[:at], raw[at:]]) == whole for at in range(1, min(len(raw), 200)))
     if raw.startswith(b"POST"):
         assert whole[1] == b"abc"
 
@@ -200,6 +204,42 @@ def test_refused(raw: bytes) -> None:
     with pytest.raises(Refused) as bytewise:
         read(each_byte(raw))
     assert bytewise.value.status == whole.value.status
+
+
+class Cut:
+    """The fields as llhttp calls them back."""
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[str, str]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.decode("latin-1"), value.decode("latin-1").strip(" \t")))
+
+
+@pytest.mark.parametrize("raw", GOOD.values(), ids=GOOD)
+def test_both_readers_see_the_same_fields(raw: bytes) -> None:
+    _same_fields(raw.removeprefix(b"\r\n").partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+
+
+def _same_fields(head: bytes) -> None:
+    cut = Cut()
+    httptools.HttpRequestParser(cut).feed_data(head)
+    assert [(spelled, value) for _, value, spelled in parse_request(head).fields] == cut.fields
+
+
+names = st.text("!#$%&'*+-.^_`|~09azAZ", min_size=1, max_size=12)
+values = st.text("".join(map(chr, (9, *range(0x20, 0x7F), *range(0x80, 0x100)))), max_size=30)
+
+
+@given(st.lists(st.tuples(names, values), max_size=8))
+def test_both_readers_see_the_same_fields_of_any_head(pairs: list[tuple[str, str]]) -> None:
+    fields = "".join(f"{name}:{value}\r\n" for name, value in pairs)
+    head = f"GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode("latin-1")
+    try:
+        parse_request(head)
+    except Refused:
+        return
+    _same_fields(head)
 
 
 def test_what_follows_a_message_is_left() -> None:
