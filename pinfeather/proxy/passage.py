@@ -58,7 +58,7 @@ class Passage:
     @classmethod
     def of(cls, request: RequestHead, client: str, scheme: str) -> "Passage":
         """The request as the first middleware meets it."""
-        fields = [entry for entry in end_to_end(request.fields) if _passes(entry[0])]
+        fields = [entry for entry in end_to_end(request.fields, request.options) if _passes(entry[0])]
         fields += (
             ("x-forwarded-for", client, "X-Forwarded-For"),
             ("x-forwarded-host", request.host, "X-Forwarded-Host"),
@@ -126,7 +126,7 @@ def response_head(
     close: bool,
 ) -> bytes:
     """A server's answer as it goes to the client, re-framed; the proxy's cookies come before the server's, as in Traefik."""
-    fields = end_to_end(response.fields)
+    fields = end_to_end(response.fields, response.options)
     if chunked or response.framing.length is None or response.status == 204 or response.status < 200:
         fields = [entry for entry in fields if entry[0] != "content-length"]
     fields[:0] = [("set-cookie", text, "Set-Cookie") for text in cookies]
@@ -155,10 +155,12 @@ def answer_bytes(
 
 
 def _passes(name: str) -> bool:
-    if name.startswith("x-forwarded-") or name in _OURS:
+    if name in _OURS or name.startswith("x-forwarded-"):
         return False
+    if "_" not in name and "." not in name:
+        return True
     alias = _alias(name)
-    return alias == name or (alias not in _ALIASED and not alias.startswith("x-forwarded-"))
+    return alias not in _ALIASED and not alias.startswith("x-forwarded-")
 
 
 def _alias(name: str) -> str:

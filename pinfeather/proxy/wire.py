@@ -38,10 +38,12 @@ _LABELS = r"(?:[0-9A-Za-z_-]++\.)*+[0-9A-Za-z_-]*+"
 _HOST = re.compile(r"(?=.)(?!:)(" + _LABELS + r"|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
 _WEBSOCKET_KEY = re.compile(r"[0-9A-Za-z+/]{22}==")
 
+_NO_OPTIONS: frozenset[str] = frozenset()
+
 Field = tuple[str, str, str]  # name in lower case, value, name as it was written
 
 # Fields of one connection, never of the message (RFC 9110, 7.6.1); `HTTP2-Settings` and `Upgrade: h2c` with them.
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: frozenset[str] = frozenset(
     (
         "connection",
         "keep-alive",
@@ -96,6 +98,7 @@ class RequestHead(NamedTuple):
     fields: tuple[Field, ...]
     framing: Framing
     persistent: bool
+    options: frozenset[str]  # what the Connection fields list, in lower case
     websocket: bool  # a full handshake was asked for (RFC 6455, 4.1)
     cookies: tuple[tuple[str, str], ...]  # every pair in order, quotes kept
 
@@ -108,6 +111,7 @@ class ResponseHead(NamedTuple):
     fields: tuple[Field, ...]
     framing: Framing
     persistent: bool
+    options: frozenset[str] = _NO_OPTIONS
     upgrade: str = ""
 
 
@@ -186,6 +190,7 @@ def parse_request(head: bytes) -> RequestHead:
         fields,
         found.framing,
         minor == 1 and "close" not in options,
+        options,
         found.upgrade == "websocket" and "upgrade" in options and _handshake(method, minor, fields, found.framing),
         parse_cookies(found.cookies) if found.cookies else (),
     )
@@ -207,7 +212,7 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
     else:
         framing = found.framing
     persistent = minor == 1 and "close" not in found.options and framing is not UNTIL_CLOSE
-    return ResponseHead(status, reason or "", fields, framing, persistent, found.upgrade)
+    return ResponseHead(status, reason or "", fields, framing, persistent, found.options, found.upgrade)
 
 
 def valid_trailers(section: bytes) -> bool:
@@ -223,15 +228,14 @@ def connection_options(fields: Sequence[Field]) -> frozenset[str]:
     return frozenset(option.strip(" \t").lower() for value in values for option in value.split(","))
 
 
-def end_to_end(fields: Sequence[Field]) -> list[Field]:
-    """The fields that belong to the message: without the hop's own, and without what Connection lists.
+def end_to_end(fields: Sequence[Field], options: frozenset[str]) -> list[Field]:
+    """The fields that belong to the message: without the hop's own, and without what Connection lists (its `options`).
 
     Content-Length stays: who writes the message out decides about its framing.
     """
-    dropped: frozenset[str] = HOP_BY_HOP
-    listed = connection_options(fields)
-    if listed:
-        dropped |= {name for name in listed if name not in _KEPT and not name.startswith("x-forwarded-")}
+    dropped = HOP_BY_HOP
+    if not options <= HOP_BY_HOP:
+        dropped |= {name for name in options if name not in _KEPT and not name.startswith("x-forwarded-")}
     return [field for field in fields if field[0] not in dropped]
 
 
@@ -298,7 +302,6 @@ class _Singled:
         self.cookies: list[str] = []
 
 
-_NO_OPTIONS: frozenset[str] = frozenset()
 _DECIDING = frozenset(("content-length", "transfer-encoding", "host", "upgrade", "cookie", "connection"))
 
 

@@ -14,7 +14,6 @@ from pinfeather.proxy.wire import (
     HeadReader,
     Refused,
     RequestHead,
-    connection_options,
     end_to_end,
     parse_cookies,
     parse_request,
@@ -273,8 +272,8 @@ def test_connection_takes_no_end_to_end_field_away() -> None:
         b"Connection: X-Other\r\nKeep-Alive: 5\r\nTE: trailers\r\nX-Mine: 1\r\nX-Other: 2\r\nCookie: a=b\r\n"
         b"Authorization: Basic x\r\nX-Forwarded-For: 1\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nProxy-Connection: x\r\n\r\n"
     )
-    assert [name for name, _, _ in end_to_end(head.fields)] == ["host", "cookie", "authorization", "x-forwarded-for"]
-    assert "x-mine" in connection_options(head.fields)
+    assert [name for name, _, _ in end_to_end(head.fields, head.options)] == ["host", "cookie", "authorization", "x-forwarded-for"]
+    assert "x-mine" in head.options
     assert not head.persistent
 
 
