@@ -3,16 +3,22 @@
 A value is the first 16 hexadecimal digits of HMAC-SHA256(key, pool "|" binding): it names no address, cannot be made up
 without the key, and is worth nothing in another pool. An unknown one is as good as none. `traefik_compat` issues and takes
 what Traefik does, `sha256(binding)[:16]` (3.7, pkg/server/service/loadbalancer/sticky.go), and is for comparing the two.
+
+Two pools may call their cookies alike. So that a value of one binds nobody in the other, the decision is asked on a document
+in which each cookie has its pool for a name (`apart`); clients see the name of the document.
+
+A value under an old key is taken as well, and given out anew under the first one. That gives nobody more than they had: a
+value says only which server of one pool, and a client that is drawn there is told it anyway.
 """
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pinfeather.model.decide import Decision
+from pinfeather.model.balance import Binding
 from pinfeather.model.document import Document
-from pinfeather.model.services import LoadBalancer, Split
+from pinfeather.model.services import LoadBalancer, Service, Split
 from pinfeather.model.sticky import Cookie, Sticky
 
 _DIGITS = 16
@@ -21,15 +27,37 @@ _SAME_SITE = {"none": "None", "lax": "Lax", "strict": "Strict"}
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """Makes cookie values. The key is the deployment's own; without it no value can be guessed."""
+    """Makes cookie values. The keys are the deployment's own; without them no value can be guessed. `old` ones only open."""
 
     key: bytes
     traefik_compat: bool = False
+    old: tuple[bytes, ...] = ()
 
     def value(self, pool: str, binding: str) -> str:
+        """What is given out."""
         if self.traefik_compat:
             return hashlib.sha256(binding.encode()).hexdigest()[:_DIGITS]
-        return hmac.new(self.key, f"{pool}|{binding}".encode(), hashlib.sha256).hexdigest()[:_DIGITS]
+        return _value(self.key, pool, binding)
+
+    def old_values(self, pool: str, binding: str) -> Iterator[str]:
+        """What was given out under the old keys."""
+        if not self.traefik_compat:
+            for key in self.old:
+                yield _value(key, pool, binding)
+
+
+def _value(key: bytes, pool: str, binding: str) -> str:
+    return hmac.new(key, f"{pool}|{binding}".encode(), hashlib.sha256).hexdigest()[:_DIGITS]
+
+
+class Bound(dict[str, str]):
+    """Pool -> what the client is bound to there. `old`: pools whose value was made with an old key."""
+
+    __slots__ = ("old",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.old: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +66,74 @@ class StickyCookies:
 
     # Looking a value up in a dict takes a time that depends on its hash, which is keyed at random in each process, so a
     # client learns no digit of a right value by trying; nothing is compared digit by digit before the hashes are equal.
-    known: Mapping[str, Mapping[str, str]]  # cookie name -> value -> binding
-    written: Mapping[tuple[Cookie, str], str]  # cookie and binding -> text of Set-Cookie
+    _known: Mapping[str, Mapping[str, tuple[tuple[str, str, bool], ...]]]  # cookie name -> value -> pool, binding, whether old
+    _written: Mapping[tuple[str, str], str]  # pool and binding -> text of Set-Cookie
 
     @classmethod
     def of(cls, document: Document, seal: Seal) -> "StickyCookies":
-        known: dict[str, dict[str, str]] = {}
-        written: dict[tuple[Cookie, str], str] = {}
+        known: dict[str, dict[str, tuple[tuple[str, str, bool], ...]]] = {}
+        written: dict[tuple[str, str], str] = {}
         for pool, cookie, bindings in _pools(document):
+            values = known.setdefault(cookie.name, {})
             for binding in bindings:
                 value = seal.value(pool, binding)
-                known.setdefault(cookie.name, {})[value] = binding
-                written.setdefault((cookie, binding), set_cookie(cookie, value))
+                values[value] = (*values.get(value, ()), (pool, binding, False))  # Traefik's are alike in several pools
+                written[pool, binding] = set_cookie(cookie, value)
+                for before in seal.old_values(pool, binding):
+                    values[before] = (*values.get(before, ()), (pool, binding, True))
         return cls(known, written)
 
-    def bindings(self, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    def bindings(self, pairs: Sequence[tuple[str, str]]) -> Bound:
         """What a request's cookies bind it to. The first cookie of a name counts, as in Traefik, quotes taken off."""
-        found: dict[str, str] = {}
+        found = Bound()
         seen: set[str] = set()
         for name, value in pairs:
-            if name in seen or (values := self.known.get(name)) is None:
+            if name in seen or (values := self._known.get(name)) is None:
                 continue
             seen.add(name)
             if len(value) >= 2 and value[0] == value[-1] == '"':
                 value = value[1:-1]
-            if (binding := values.get(value)) is not None:
-                found[name] = binding
+            for pool, binding, old in values.get(value, ()):
+                found[pool] = binding
+                if old:
+                    found.old += (pool,)
         return found
 
-    def texts(self, decision: Decision) -> tuple[str, ...]:
-        """The Set-Cookie texts that the decision asks for, the outer level first."""
-        return tuple(self.written[binding.cookie, binding.value] for binding in decision.set_cookies)
+    def texts(self, bindings: Iterable[Binding]) -> tuple[str, ...]:
+        """The Set-Cookie texts of a decision's bindings, in their order."""
+        return tuple(self._written[binding.cookie.name, binding.value] for binding in bindings)
+
+    def text(self, pool: str, binding: str) -> str:
+        """The Set-Cookie text of one binding."""
+        return self._written[pool, binding]
+
+
+def apart(document: Document) -> Document:
+    """The document with each sticky cookie called after its pool, so that no two have a name in common."""
+    routes = tuple(
+        route if (sticky := _called(route.sticky, _route_pool(route.name))) is None else route.model_copy(update={"sticky": sticky})
+        for route in document.routes
+    )
+    services: dict[str, Service] = {
+        name: service if (sticky := _called(service.sticky, _service_pool(name))) is None else service.model_copy(update={"sticky": sticky})
+        for name, service in document.services.items()
+    }
+    return document.model_copy(update={"routes": routes, "services": services})
+
+
+def _called(sticky: Sticky | None, pool: str) -> Sticky | None:
+    cookie = _cookie(sticky)
+    if sticky is None or cookie is None:
+        return None
+    return sticky.model_copy(update={"cookie": cookie.model_copy(update={"name": pool})})
+
+
+def _route_pool(name: str) -> str:
+    return f"route:{name}"
+
+
+def _service_pool(name: str) -> str:
+    return f"service:{name}"
 
 
 def set_cookie(cookie: Cookie, value: str) -> str:
@@ -93,14 +158,14 @@ def set_cookie(cookie: Cookie, value: str) -> str:
 def _pools(document: Document) -> Iterable[tuple[str, Cookie, Sequence[str]]]:
     for route in document.routes:
         if (cookie := _cookie(route.sticky)) is not None:
-            yield f"route:{route.name}", cookie, [*(entry.to for entry in route.split), *(c.to for c in route.canaries)]
+            yield _route_pool(route.name), cookie, [*(entry.to for entry in route.split), *(c.to for c in route.canaries)]
     for name, service in document.services.items():
         if (cookie := _cookie(service.sticky)) is None:
             continue
         if isinstance(service, Split):
-            yield f"service:{name}", cookie, [entry.to for entry in service.split]
+            yield _service_pool(name), cookie, [entry.to for entry in service.split]
         elif isinstance(service, LoadBalancer):
-            yield f"service:{name}", cookie, [server.key for server in service.servers]
+            yield _service_pool(name), cookie, [server.key for server in service.servers]
 
 
 def _cookie(sticky: Sticky | None) -> Cookie | None:

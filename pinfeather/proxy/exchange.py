@@ -92,6 +92,7 @@ class Exchange:
         if any(value.lower() != "100-continue" for value in passage.values("expect")):
             return self._reply(UNEXPECTED)
         live = self._edge.live
+        bound = live.serving.cookies.bindings(request.cookies)
         asked = Request(
             host=request.host,
             path=passage.path,
@@ -100,7 +101,7 @@ class Exchange:
             query=request.query or "",
             entry_point=client.entry_point,
             client=client.address,
-            bindings=live.serving.cookies.bindings(request.cookies),
+            bindings=bound,
         )
         account = self._account
         account.live, account.bindings = live, asked.bindings
@@ -120,7 +121,7 @@ class Exchange:
             return self._reply(CLOSED)
         self._origin, pass_host = target
         account.origin = self._origin
-        self._cookies = live.serving.cookies.texts(decision)
+        self._cookies = live.serving.set_cookies(decision, bound, live.state)
         self._head = request_head(
             passage,
             passage.host if pass_host else self._origin.authority,

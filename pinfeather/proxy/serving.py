@@ -1,16 +1,17 @@
 """One document made ready to be served: everything that can be known before the first request, worked out once."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from pinfeather.model.decide import State, Status, Table
+from pinfeather.model.decide import Decision, State, Status, Table
 from pinfeather.model.document import Document
 from pinfeather.model.noun import external
 from pinfeather.model.services import LoadBalancer, Server
 from pinfeather.proxy.backend import Origin
-from pinfeather.proxy.cookies import Seal, StickyCookies
+from pinfeather.proxy.cookies import Bound, Seal, StickyCookies, apart
 from pinfeather.proxy.middlewares import Closed, Step, steps
+from pinfeather.proxy.reasons import levels
 from pinfeather.proxy.resources import Resources
 
 _PORTS = {"http": 80, "https": 443}
@@ -22,7 +23,9 @@ class Serving:
 
     document: Document
     revision: str  # of the document's file, a hash
-    table: Table
+    table: Table  # in which each sticky cookie has its pool for a name
+    numbers: Mapping[str, int]  # route -> its place in the document
+    seal: Seal
     cookies: StickyCookies
     servers: Mapping[str, tuple[str, ...]]  # service -> keys of its servers
     closed: Mapping[str, str]  # route -> why it, or a part of it, is not open
@@ -34,7 +37,7 @@ class Serving:
     def of(cls, document: Document, seal: Seal, revision: str, resources: Resources | None = None) -> "Serving":
         """Raises ValueError for a document that cannot be decided on (a template was left in it)."""
         resources = resources or Resources()
-        table = Table.of(document)
+        table = Table.of(apart(document))
         balancers = {name: service for name, service in document.services.items() if isinstance(service, LoadBalancer)}
         executed: dict[str, tuple[Step, ...] | None] = {}
         unfit: dict[str, str] = {}
@@ -63,6 +66,8 @@ class Serving:
             document,
             revision,
             table,
+            {route.name: number for number, route in enumerate(document.routes)},
+            seal,
             StickyCookies.of(document, seal),
             {name: tuple(server.key for server in service.servers) for name, service in balancers.items()},
             closed_routes,
@@ -73,6 +78,22 @@ class Serving:
                 for name, service in balancers.items()
             },
         )
+
+    def sealed(self, seal: Seal) -> "Serving":
+        """The same with other keys."""
+        return replace(self, seal=seal, cookies=StickyCookies.of(self.document, seal))
+
+    def set_cookies(self, decision: Decision, bound: Bound, state: State) -> tuple[str, ...]:
+        """The Set-Cookie texts of a decision, the outer level first, then what an old key made, given out anew."""
+        texts = self.cookies.texts(decision.set_cookies)
+        if not bound.old or decision.route is None:
+            return texts
+        held = [
+            level
+            for level in levels(self.table, self.numbers[decision.route], decision, bound, state)
+            if level.why == "bound" and level.pool in bound.old
+        ]
+        return (*texts, *(self.cookies.text(level.pool, level.to) for level in held if level.pool is not None))
 
     def steps(self, middlewares: tuple[str, ...]) -> tuple[Step, ...] | None:
         """What the middlewares do; None where one cannot be executed, so that nothing may pass."""
