@@ -42,6 +42,18 @@ class Answer:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A field that is added to an answer, whatever it says under that name already."""
+
+    name: str
+    value: str
+
+
+Edit = Mapping[str, str] | Addition
+"""A change to every answer: fields to set, an empty value removes them; or one more field."""
+
+
 @dataclass(slots=True)
 class Passage:
     """A request between its head and its server. Middlewares change it in place; `edits` are applied to every answer."""
@@ -53,7 +65,7 @@ class Passage:
     scheme: str
     client: str
     fields: list[Field]
-    edits: list[Mapping[str, str]] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
 
     @classmethod
     def of(cls, request: RequestHead, client: str, scheme: str) -> "Passage":
@@ -119,7 +131,7 @@ def request_head(passage: Passage, host: str, framing: Framing, *, websocket: bo
 
 def response_head(
     response: ResponseHead,
-    edits: Sequence[Mapping[str, str]],
+    edits: Sequence[Edit],
     cookies: Iterable[str],
     *,
     chunked: bool,
@@ -140,9 +152,7 @@ def response_head(
     return _head(response.status, response.reason, fields)
 
 
-def answer_bytes(
-    answer: Answer, edits: Sequence[Mapping[str, str]], cookies: Iterable[str], *, close: bool, with_body: bool = True
-) -> bytes:
+def answer_bytes(answer: Answer, edits: Sequence[Edit], cookies: Iterable[str], *, close: bool, with_body: bool = True) -> bytes:
     """An answer of the proxy's own, head and body."""
     fields: list[Field] = [("set-cookie", text, "Set-Cookie") for text in cookies]
     fields += [(name.lower(), value, name) for name, value in answer.fields]
@@ -168,8 +178,11 @@ def _alias(name: str) -> str:
     return name.replace("_", "-").replace(".", "-")
 
 
-def _edited(fields: list[Field], edits: Sequence[Mapping[str, str]]) -> list[Field]:
+def _edited(fields: list[Field], edits: Sequence[Edit]) -> list[Field]:
     for edit in reversed(edits):  # the first middleware sees the answer last
+        if isinstance(edit, Addition):
+            fields = [(edit.name.lower(), edit.value, edit.name), *fields]
+            continue
         gone = {name.lower() for name in edit}
         fields = [entry for entry in fields if entry[0] not in gone]
         fields += [(name.lower(), value, name) for name, value in edit.items() if value]
