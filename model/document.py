@@ -177,25 +177,27 @@ def _route_references(
 
 
 def _circles(services: Mapping[str, object], kind: type[Split] | type[TcpSplit]) -> Iterator[Diagnostic]:
-    section = "services" if kind is Split else "tcp_services"
     done: set[str] = set()
-
-    def visit(name: str, above: tuple[str, ...]) -> Iterator[Diagnostic]:
-        if name in above:
-            way = " -> ".join((*above[above.index(name) :], name))
-            yield error(Code.REFERENCE, f"the split goes in a circle: {way}", (section, name), instead="let one of them end at servers")
-            return
-        service = services.get(name)
-        if name in done or not isinstance(service, Split | TcpSplit):
-            return
-        for entry in service.split:
-            if isinstance(services.get(entry.to), kind):
-                yield from visit(entry.to, (*above, name))
-        done.add(name)
-
     for name, each in services.items():
         if isinstance(each, kind):
-            yield from visit(name, ())
+            yield from _circles_from(name, (), services, kind, done)
+
+
+def _circles_from(
+    name: str, above: tuple[str, ...], services: Mapping[str, object], kind: type[Split] | type[TcpSplit], done: set[str]
+) -> Iterator[Diagnostic]:
+    if name in above:
+        way = " -> ".join((*above[above.index(name) :], name))
+        section = "services" if kind is Split else "tcp_services"
+        yield error(Code.REFERENCE, f"the split goes in a circle: {way}", (section, name), instead="let one of them end at servers")
+        return
+    service = services.get(name)
+    if name in done or not isinstance(service, Split | TcpSplit):
+        return
+    for entry in service.split:
+        if isinstance(services.get(entry.to), kind):
+            yield from _circles_from(entry.to, (*above, name), services, kind, done)
+    done.add(name)
 
 
 _STICKY = (LoadBalancer, Split, Route)
@@ -207,15 +209,16 @@ def _cookie_name(service: object) -> str | None:
     return None
 
 
-def _nested_cookies(document: Document) -> Iterator[Diagnostic]:
-    def below(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        for name in names:
-            service = document.services.get(name)
-            if (cookie := _cookie_name(service)) is not None:
-                yield name, cookie
-            if isinstance(service, Split):
-                yield from below(tuple(entry.to for entry in service.split))
+def _cookies_below(document: Document, entries: tuple[SplitEntry, ...]) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        service = document.services.get(entry.to)
+        if (cookie := _cookie_name(service)) is not None:
+            yield entry.to, cookie
+        if isinstance(service, Split):
+            yield from _cookies_below(document, service.split)
 
+
+def _nested_cookies(document: Document) -> Iterator[Diagnostic]:
     outer: list[tuple[Path, str, tuple[SplitEntry, ...]]] = []
     for index, route in enumerate(document.routes):
         if route.sticky is not None and (cookie := _cookie_name(route)) is not None:
@@ -224,25 +227,26 @@ def _nested_cookies(document: Document) -> Iterator[Diagnostic]:
         if isinstance(service, Split) and (cookie := _cookie_name(service)) is not None:
             outer.append((("services", name, "sticky", "cookie", "name"), cookie, service.split))
     for path, cookie, entries in outer:
-        for name, inner in below(tuple(entry.to for entry in entries)):
+        for name, inner in _cookies_below(document, entries):
             if inner == cookie:
                 said = f"the cookie {cookie!r} is also the one of the service {name!r} below: each overwrites the other, nobody stays"
                 yield error(Code.COOKIE_NESTED, said, path, instead="give the two levels two names")
                 break
 
 
-def _chains(document: Document) -> Iterator[Diagnostic]:
-    def visit(name: str, above: tuple[str, ...]) -> Iterator[Diagnostic]:
-        middleware = document.middlewares.get(name)
-        if name in above:
-            yield error(Code.REFERENCE, f"the chain goes in a circle: {' -> '.join((*above, name))}", ("middlewares", name))
-        elif middleware is not None and middleware.chain is not None:
-            for reference in middleware.chain.middlewares:
-                yield from visit(reference, (*above, name))
+def _chain_circles(document: Document, name: str, above: tuple[str, ...]) -> Iterator[Diagnostic]:
+    middleware = document.middlewares.get(name)
+    if name in above:
+        yield error(Code.REFERENCE, f"the chain goes in a circle: {' -> '.join((*above, name))}", ("middlewares", name))
+    elif middleware is not None and middleware.chain is not None:
+        for reference in middleware.chain.middlewares:
+            yield from _chain_circles(document, reference, (*above, name))
 
+
+def _chains(document: Document) -> Iterator[Diagnostic]:
     for name, middleware in document.middlewares.items():
         if middleware.chain is not None:
             for index, reference in enumerate(middleware.chain.middlewares):
                 path = ("middlewares", name, "chain", "middlewares", index)
                 yield from _missing("middleware", reference, document.middlewares, path, "middlewares")
-            yield from visit(name, ())
+            yield from _chain_circles(document, name, ())

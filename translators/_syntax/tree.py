@@ -161,12 +161,15 @@ class Reading:
         """The same of the key of a mapping's entry; of what is none, where it stands itself."""
         return self.span(self.marks_at(path)[0])
 
-    @cached_property
+    @property
     def spans(self) -> Mapping[Path, Span]:
-        """Where every value stands; `()` is the whole document. Each is made when it is looked up."""
+        """Where every value stands; `()` is the whole document. Each is made when it is looked up.
+
+        Not kept: a reading that held them, while they hold it, would outlive its use until a collector finds it.
+        """
         return _Places(self, keys=False)
 
-    @cached_property
+    @property
     def key_spans(self) -> Mapping[Path, Span]:
         """Where the key of every mapping entry stands, by the path of the entry."""
         return _Places(self, keys=True)
