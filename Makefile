@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
 
-.PHONY: help setup setup-dev setup-test up preview down test check bench accept lock fuzz long
+.PHONY: help setup setup-dev setup-test up preview down test check bench soak accept lock fuzz long
 
 help:
 	@echo 'make up       deploy the stack $(STACK) and check what runs (again: only what changed)'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test     the tests; ARGS="-k cookie" is passed on'
 	@echo 'make check    types, lint, format, imports'
 	@echo 'make bench    the figures of bench/README.md'
+	@echo 'make soak     the reference proxy over time and under faults; ARGS="reloads"'
 	@echo 'make fuzz     bad input for every reader; ARGS="--format docker-labels --count 100000"'
 	@echo 'make long     random documents through every pair of formats; ARGS="--count 100000"'
 	@echo 'make accept   write the golden texts of tests/cases/ again'
@@ -45,6 +46,9 @@ check:
 
 bench: setup-dev
 	@$(RUN) -m bench $(ARGS)
+
+soak: setup-dev
+	@$(RUN) -m bench.soak $(ARGS)
 
 fuzz: setup-dev
 	@$(RUN) -m tests.fuzz $(ARGS)

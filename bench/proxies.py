@@ -186,9 +186,8 @@ def _show(title: str, samples: Mapping[str, Sequence[Run]]) -> None:
     for name in samples:
         spent = median(name, "cpu")
         per_core = f"{1e6 / spent:,.0f} requests a CPU second ({spent:.0f} us each)" if spent else "no proxy"
-        print(
-            f"    {name}: {per_core}; {median(name, 'per_second'):,.0f}/s; p50 {median(name, 'p50'):.2f} ms, p99 {median(name, 'p99'):.2f} ms"
-        )
+        times = f"p50 {median(name, 'p50'):.2f} ms, p99 {median(name, 'p99'):.2f} ms"
+        print(f"    {name}: {per_core}; {median(name, 'per_second'):,.0f}/s; {times}")
     for other in (TRAEFIK, HAPROXY):
         ratio = median(other, "cpu") / median(OURS, "cpu")
         bar = f"; bar 1.0x: {'holds' if ratio >= 1 else 'MISSED'}" if other is TRAEFIK else ""
