@@ -1,7 +1,7 @@
 """What a proxy adds to a request's time at half of its capacity: its p99 less that of asking the backend directly, at the same pace.
 
-Requests are sent at fixed times over 32 kept connections, and each is timed from
-the moment at which it was due, not from when a connection was free for it: so a proxy that stalls cannot hide it. The client runs as a process of its own.
+Requests are sent at fixed times over 32 kept connections, and each is timed from the moment at which it was due, not from when a
+connection was free for it: so a proxy that stalls cannot hide it. The client runs as a process of its own.
 """
 
 from __future__ import annotations
