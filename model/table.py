@@ -86,29 +86,29 @@ def node(name: str, nodes: Mapping[str, Node]) -> Node:
 
 def _nodes(services: Mapping[str, Service]) -> dict[str, Node]:
     nodes: dict[str, Node] = {}
-
-    def made(name: str) -> Node:
-        if external(name):
-            return Elsewhere(name)
-        if name not in nodes:
-            service = services[name]
-            nodes[name] = (
-                fork(
-                    service.split,
-                    [made(entry.to) for entry in service.split],
-                    cookie=service.sticky.cookie if service.sticky is not None else None,
-                    weight_zero=service.weight_zero,
-                    when_down=service.when_down,
-                    middlewares=service.middlewares,
-                )
-                if isinstance(service, Split)
-                else _pool(name, service)
-            )
-        return nodes[name]
-
     for name in services:
-        made(name)
+        _made(name, services, nodes)
     return nodes
+
+
+def _made(name: str, services: Mapping[str, Service], nodes: dict[str, Node]) -> Node:
+    if external(name):
+        return Elsewhere(name)
+    if name not in nodes:
+        service = services[name]
+        nodes[name] = (
+            fork(
+                service.split,
+                [_made(entry.to, services, nodes) for entry in service.split],
+                cookie=service.sticky.cookie if service.sticky is not None else None,
+                weight_zero=service.weight_zero,
+                when_down=service.when_down,
+                middlewares=service.middlewares,
+            )
+            if isinstance(service, Split)
+            else _pool(name, service)
+        )
+    return nodes[name]
 
 
 def _pool(name: str, service: LoadBalancer) -> Node:
