@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from pinfeather.model.decide import State, Status
+from pinfeather.proxy.access_log import AccessLog, entry, refusal
 from pinfeather.proxy.account import Account
 from pinfeather.proxy.backend import Pool
 from pinfeather.proxy.flow import Settings
+from pinfeather.proxy.metrics import Metrics
 from pinfeather.proxy.serving import Serving
 
 
@@ -17,7 +19,9 @@ class Connection(Protocol):
     """A client's connection, as the proxy sees it."""
 
     address: str
+    entry_point: str
     deadline: float
+    transport: asyncio.Transport
 
     def expired(self) -> None: ...
     def drain(self) -> None: ...
@@ -35,12 +39,16 @@ class Live:
 class Edge:
     """Shared by the connections of one proxy, all on one event loop."""
 
-    def __init__(self, serving: Serving, settings: Settings, certificates: tuple[tuple[Path, Path], ...] = ()) -> None:
+    def __init__(
+        self, serving: Serving, settings: Settings, certificates: tuple[tuple[Path, Path], ...] = (), log: AccessLog | None = None
+    ) -> None:
         self.live = Live(serving, serving.state({}))
         self.settings = settings
         self.certificates = certificates  # files of a chain and its key, as they were given
         self.pool = Pool(settings)
         self.connections: set[Connection] = set()
+        self.metrics = Metrics()
+        self.log = log
         self.draining = False
         self.empty = asyncio.Event()
         self.empty.set()
@@ -54,6 +62,7 @@ class Edge:
             or len(self.connections) >= self.settings.connections
             or self._of_address[address] >= self.settings.connections_per_address
         ):
+            self.metrics.refused("connections over the limit")
             return False
         self.connections.add(connection)
         self.empty.clear()
@@ -73,9 +82,15 @@ class Edge:
 
     def ended(self, account: Account) -> None:
         """A request is over."""
+        self.metrics.ended(account)
+        if self.log is not None:
+            self.log.write(entry(account))
 
     def refused(self, connection: Connection, why: str, status: int) -> None:
-        """A request, or a connection (status 0), was sent away before anything was decided."""
+        """A request was sent away before anything was decided."""
+        self.metrics.refused(why)
+        if self.log is not None:
+            self.log.write(refusal(connection, why, status))
 
     def report(self, service: str, index: int, status: Status) -> bool:
         """Take in what a health check found. Returns whether it is news."""
@@ -96,3 +111,4 @@ class Edge:
             for key, status in zip(keys, old.state.servers[name], strict=True)
         }
         self.live = Live(serving, serving.state(before))
+        self.metrics.keep(serving)

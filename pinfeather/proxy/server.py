@@ -2,6 +2,7 @@
 
 A reload reads, validates and prepares the new document aside, then swaps one reference: requests under way end with the old
 one, a document that fails changes nothing. At the end accepting stops first, then what is under way has `drain` seconds.
+After a hand-over kept connections have them too: their next request is answered, and says that the connection ends.
 """
 
 import asyncio
@@ -13,19 +14,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pinfeather.model.decide import Status
-from pinfeather.model.document import EntryPoint
-from pinfeather.proxy.admin import AdminConnection
+from pinfeather.model.document import Document, EntryPoint
+from pinfeather.proxy.access_log import AccessLog
+from pinfeather.proxy.admin import AdminConnection, state
 from pinfeather.proxy.cookies import Seal
 from pinfeather.proxy.edge import Edge
 from pinfeather.proxy.flow import Settings
+from pinfeather.proxy.gauges import families
+from pinfeather.proxy.handover import Handover, take
 from pinfeather.proxy.health import Checks
-from pinfeather.proxy.listening import bind
+from pinfeather.proxy.keys import read_keys
 from pinfeather.proxy.listening import listen as serve_socket
-from pinfeather.proxy.loading import Load, Unreadable, load_serving
+from pinfeather.proxy.loading import Load, Unreadable, let_go, load_serving, read_document, revision
+from pinfeather.proxy.metrics import exposition
 from pinfeather.proxy.resources import Resources
 from pinfeather.proxy.serving import Serving
+from pinfeather.proxy.sockets import ADMIN, Address, Listening, address_of, bind
+from pinfeather.proxy.sockets import close as close_sockets
 
-Address = tuple[str, int]
 Say = Callable[[str], None]
 
 
@@ -43,9 +49,15 @@ class Proxy:
         say: Say,
         settings: Settings,
         certificates: Sequence[tuple[Path, Path]] = (),
+        key_file: Path | None = None,
+        access_log: str | None = None,
+        takeover: Path | None = None,
+        supervised: Listening | None = None,
     ) -> None:
         """`listen` gives each entry point its host and port; port 0 takes a free one. Absent: each entry point of the document,
         on loopback, at its own port. `say` is given lines for people. `certificates`: files of a chain and its key.
+        `key_file` is read at each reload, in place of `seal`'s keys. `takeover`: where this proxy takes the sockets of the one
+        before, and hands its own to the next. `supervised`: the sockets of a worker, whose supervisor does all the rest.
         """
         self._path = path
         self._listen = listen
@@ -56,75 +68,186 @@ class Proxy:
         self._settings = settings
         self._resources = Resources(settings.workers)
         self._certificates = tuple(certificates)
-        self._servers: list[asyncio.Server] = []
+        self._key_file = key_file
+        self._access_log = access_log
+        self._takeover = takeover
+        self._supervised = supervised
+        self._sockets: Listening = {}
+        self._handover: Handover | None = None
+        self._gentle = False
+        self._servers: dict[str, list[asyncio.Server]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
         self._seen: object = None
         self.edge: Edge
-        self.addresses: dict[str, Address] = {}  # where each entry point really listens, and "admin" if there is one
+        self.addresses: dict[str, Address] = {}  # where each entry point really listens
         self.admin_address: Address | None = None
         self.reload_error: str | None = None
         self._checks: Checks
 
-    async def start(self) -> None:
-        """Load the document, listen, begin the health checks. Raises Unreadable, and OSError for a port in use."""
-        self._seen = _signature(self._path)
-        serving = await asyncio.to_thread(load_serving, self._path, self._load, self._seal, self._resources)
-        listen = _own(serving) if self._listen is None else self._listen
+    async def start(self, data: bytes | None = None) -> None:
+        """Load the document, listen, begin the health checks. Raises Unreadable, and OSError for a port in use.
+
+        `data`: what to serve instead of what the file holds now.
+        """
+        self._seen = self._signature()
+        self._seal = self._seal_now(None)
+        if data is None:
+            data = await asyncio.to_thread(read_document, self._path)
+        serving = await asyncio.to_thread(load_serving, self._path, data, self._load, self._seal, self._resources)
+        listen = self._wanted(serving)
         for note in (*serving.notes, *_unheard(serving, listen)):
             self._say(note)
-        self.edge = Edge(serving, self._settings, self._certificates)
-        loop = asyncio.get_running_loop()
+        log = None if self._access_log is None else AccessLog(self._access_log, self._say)
+        self.edge = Edge(serving, self._settings, self._certificates, log)
+        taken = None if self._takeover is None else await asyncio.to_thread(take, self._takeover)
         try:
+            before = {} if taken is None else taken.sockets
             for name, address in listen.items():
-                for sock in bind(*address):
-                    self.addresses.setdefault(name, _address(sock))
-                    self._servers.append(await serve_socket(sock, self.edge, name))
+                await self._open(name, self._supervised[name] if self._supervised is not None else bind(name, *address, before))
             if self._admin is not None:
-                make_admin = functools.partial(AdminConnection, self)
-                for sock in bind(*self._admin):
-                    self.admin_address = self.admin_address or _address(sock)
-                    self._servers.append(await loop.create_server(make_admin, sock=sock))
+                await self._open(ADMIN, bind(ADMIN, *self._admin, before))
+            if taken is not None:
+                await asyncio.to_thread(taken.serve)
+                self._say(f"took over from process {taken.pid}")
+                close_sockets(before)
+            if self._takeover is not None:
+                self._handover = Handover(self._takeover, lambda: self._sockets, self._given)
+                self._handover.start()
         except OSError:
-            for server in self._servers:
-                server.close()
+            self._stop_accepting()
             raise
         self._checks = Checks(self.edge.pool, self._report, self._settings)
         self._checks.start(serving)
-        self._tasks = [loop.create_task(self._sweep()), loop.create_task(self._watch())]
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._sweep())]
+        if self._supervised is None:
+            self._tasks.append(loop.create_task(self._watch()))
+
+    async def _open(self, name: str, sockets: list[socket.socket]) -> None:
+        self._sockets[name] = sockets
+        servers = self._servers.setdefault(name, [])
+        for sock in sockets:
+            if name == ADMIN:
+                make = functools.partial(AdminConnection, self)
+                servers.append(await asyncio.get_running_loop().create_server(make, sock=sock))
+            else:
+                servers.append(await serve_socket(sock, self.edge, name))
+        if name == ADMIN:
+            self.admin_address = address_of(sockets[0])
+        else:
+            self.addresses[name] = address_of(sockets[0])
+
+    def _stop_accepting(self, names: Iterable[str] | None = None) -> None:
+        for name in list(self._servers if names is None else names):
+            for server in self._servers.pop(name):
+                server.close()
+            del self._sockets[name]
+
+    def _wanted(self, serving: Serving) -> Mapping[str, Address]:
+        """Where to listen. Raises Unreadable."""
+        if self._supervised is not None:
+            return {name: address_of(sockets[0]) for name, sockets in self._supervised.items()}
+        return own_addresses(serving.document) if self._listen is None else self._listen
+
+    def _given(self) -> None:
+        """Another process serves the sockets."""
+        self._say("handed over: another process serves the sockets now")
+        self._stop_accepting()
+        self._gentle = True
+        self._stop.set()
+
+    def _seal_now(self, keys: Sequence[bytes] | None) -> Seal:
+        """The seal with the keys of its file as they are now. Raises Unreadable."""
+        if keys is None and self._key_file is not None:
+            try:
+                read = read_keys(self._key_file)
+            except OSError as error:
+                raise Unreadable(f"{self._key_file}: {error.strerror or error}") from error
+            for note in read.notes:
+                self._say(note)
+            keys = read.values
+        return self._seal if keys is None else Seal(keys[0], self._seal.traefik_compat, tuple(keys[1:]))
 
     def _report(self, service: str, index: int, status: Status) -> None:
         if self.edge.report(service, index, status):
             self._say(f"service {service!r}: server {self.edge.live.serving.servers[service][index]} is {status.name.lower()}")
 
-    async def reload(self) -> bool:
-        """Serve the document as its file has it now. Returns whether it is served; the old one is kept otherwise."""
+    async def reload(self, data: bytes | None = None, keys: Sequence[bytes] | None = None) -> bool:
+        """Serve the document as its file has it now. Returns whether it is served; the old one is kept otherwise.
+
+        `data` and `keys` stand in for what the files hold.
+        """
         async with self._reloading:
+            before = self.edge.live.serving
             try:
-                serving = await asyncio.to_thread(load_serving, self._path, self._load, self._seal, self._resources)
+                seal = self._seal_now(keys)
+                serving = await self._prepared(data if data is not None else await asyncio.to_thread(read_document, self._path), seal)
+                listen = self._wanted(serving)
             except Unreadable as error:
+                self.edge.metrics.reloaded(False)
                 self.reload_error = str(error)
                 self._say(f"not reloaded, the document from before is kept: {error}")
                 return False
             self.reload_error = None
-            if serving.revision == self.edge.live.serving.revision:
+            if serving is before:
+                return True
+            self.edge.metrics.reloaded(True)
+            self._seal = seal
+            if serving.document is before.document:
+                self.edge.reload(serving)
+                self._say(f"the keys were changed: {1 + len(seal.old)} are taken")
                 return True
             await self._checks.stop()
             self.edge.reload(serving)
             self._checks.start(serving)
+            await self._listen_anew(listen)
             for note in (*serving.notes, *_unheard(serving, self.addresses)):
                 self._say(note)
             self._say(f"reloaded: {len(serving.document.routes)} routes, revision {serving.revision[:12]}")
+            box = [before]
+            del before, serving
+            await asyncio.to_thread(let_go, box)
             return True
+
+    async def _prepared(self, data: bytes, seal: Seal) -> Serving:
+        live = self.edge.live.serving
+        if revision(data) != live.revision:
+            return await asyncio.to_thread(load_serving, self._path, data, self._load, seal, self._resources)
+        return live if seal == live.seal else await asyncio.to_thread(live.sealed, seal)
+
+    async def _listen_anew(self, wanted: Mapping[str, Address]) -> None:
+        """Listen where the new document says, unless the command line said where."""
+        if self._listen is not None or self._supervised is not None:
+            return
+        for name, address in wanted.items():
+            if self.addresses.get(name) == address:
+                continue
+            try:
+                sockets = bind(name, *address, {})
+            except OSError as error:
+                self._say(f"entry point {name!r}: {error.strerror}")
+                continue
+            if name in self._servers:
+                self._stop_accepting([name])
+            await self._open(name, sockets)
+            self._say("entry point {!r} listens on {}:{}".format(name, *address))
+        for name in [known for known in self.addresses if known not in wanted]:
+            self._stop_accepting([name])
+            del self.addresses[name]
+            self._say(f"entry point {name!r}: the document has it no more, nobody listens there now")
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._settings.watch)
-            seen = _signature(self._path)
+            seen = self._signature()
             if seen != self._seen:
                 self._seen = seen
                 await self.reload()
+
+    def _signature(self) -> object:
+        return tuple(signature(path) for path in (self._path, self._key_file) if path is not None)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -135,16 +258,20 @@ class Proxy:
                 connection.expired()
             self.edge.pool.sweep(now)
 
-    async def close(self) -> None:
-        """Stop accepting, let what is under way end for `drain` seconds, end the rest."""
+    async def close(self, *, gentle: bool = False) -> None:
+        """Stop accepting, let what is under way end for `drain` seconds, end the rest.
+
+        `gentle`: kept connections without a request are not ended at once either. A client may just be using one.
+        """
         self.edge.draining = True
-        for server in self._servers:
-            server.close()
+        self._stop_accepting()
+        if self._handover is not None:
+            await self._handover.close()
+        if gentle:
+            await self._emptied()
         for connection in list(self.edge.connections):
             connection.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain):
-                await self.edge.empty.wait()
+        await self._emptied()
         for connection in list(self.edge.connections):
             connection.abort()
         for task in self._tasks:
@@ -155,10 +282,36 @@ class Proxy:
         await self._checks.stop()
         self.edge.pool.close()
         self._resources.close()
+        if self.edge.log is not None:
+            await asyncio.to_thread(self.edge.log.close)
         await asyncio.sleep(0)  # sockets of aborted connections are closed in the loop's next turn
 
+    async def _emptied(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain):
+                await self.edge.empty.wait()
+
+    # --- what the second port asks -------------------------------------------------------------------------------
+
+    async def healthy(self) -> tuple[bool, dict[str, object]]:
+        """Whether requests are taken."""
+        return not self.edge.draining, {"status": "draining" if self.edge.draining else "ok"}
+
+    async def state(self) -> dict[str, object]:
+        """What is served, and by whom."""
+        return state(self.edge, self.reload_error)
+
+    async def metrics(self) -> str:
+        """The text for Prometheus."""
+        return exposition(families(self.edge))
+
+    def reopen_log(self) -> None:
+        """The access log's file was moved away."""
+        if self.edge.log is not None:
+            self.edge.log.reopen()
+
     async def run(self) -> None:
-        """Start, say where it listens, and serve until SIGTERM or SIGINT; SIGHUP reloads."""
+        """Start, say where it listens, and serve until SIGTERM or SIGINT. SIGHUP reloads, SIGUSR1 opens the access log anew."""
         loop = asyncio.get_running_loop()
         await self.start()
         reloads: set[asyncio.Task[bool]] = set()
@@ -171,6 +324,7 @@ class Proxy:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
+        loop.add_signal_handler(signal.SIGUSR1, self.reopen_log)
         for name, (host, port) in self.addresses.items():
             self._say(f"entry point {name!r} listens on {host}:{port}")
         if self.admin_address is not None:
@@ -182,18 +336,13 @@ class Proxy:
             self._say("stopping: a task that never ends has ended")
         else:
             self._say("stopping: requests under way are answered first")
-        await self.close()
+        await self.close(gentle=self._gentle)
 
 
-def _address(sock: socket.socket) -> Address:
-    host, port = sock.getsockname()[:2]
-    return str(host), int(port)
-
-
-def _own(serving: Serving) -> dict[str, Address]:
-    """The document's entry points on loopback. TLS is not ended here, so that one with TLS is left out."""
+def own_addresses(document: Document) -> dict[str, Address]:
+    """The document's entry points on loopback. TLS is not ended here, so that one with TLS is left out. Raises Unreadable."""
     found: dict[str, Address] = {}
-    for name, value in serving.document.entry_points.items():
+    for name, value in document.entry_points.items():
         port, tls = (value.port, value.tls) if isinstance(value, EntryPoint) else (value, False)
         if isinstance(port, int) and not tls:
             found[name] = ("127.0.0.1", port)
@@ -209,7 +358,7 @@ def _unheard(serving: Serving, listen: Mapping[str, Address]) -> Iterable[str]:
             yield f"route {route.name!r}: nothing listens on its entry points ({', '.join(route.entry_points)})"
 
 
-def _signature(path: Path) -> object:
+def signature(path: Path) -> object:
     """Changes whenever the file may have. Hashing it is left to the reload."""
     try:
         stat = path.stat()
