@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pinfeather.proxy.account import Account
+from pinfeather.proxy.account import Account, StreamAccount
 from pinfeather.proxy.reasons import levels
 from pinfeather.proxy.wire import split_host
 
@@ -60,6 +60,29 @@ def entry(account: Account) -> Entry:
     if not account.whole:
         said["Whole"] = False
     _decided(account, said)
+    return said
+
+
+def stream_entry(account: StreamAccount) -> Entry:
+    """The log's line of a TCP connection that is over."""
+    said: Entry = {
+        **_start(account.client, time.monotonic() - account.began),
+        "RequestScheme": "tcp",
+        "RequestProtocol": "TCP",
+        "RequestContentSize": account.received,
+        "DownstreamContentSize": account.sent,
+        "RetryAttempts": account.retries,
+        "Reason": account.reason or "ended",
+    }
+    decision = account.decision
+    if decision is not None and decision.route is not None:
+        said["RouterName"] = decision.route
+    if decision is not None and decision.service is not None:
+        said["ServiceName"] = decision.service
+    if account.origin is not None:
+        said["ServiceAddr"] = account.origin.authority
+    if decision is not None and decision.server_key is not None:
+        said["Server"] = decision.server_key
     return said
 
 

@@ -39,3 +39,22 @@ class Account:
     """Bytes of the answer's body, without the frames of chunks; of a tunnel, all bytes to the client."""
     whole: bool = True
     """False: the answer was broken off."""
+
+
+@dataclass(slots=True)
+class StreamAccount:
+    """What is noted of one TCP connection."""
+
+    client: Connection
+    began: float
+    """By the loop's clock, in seconds."""
+    decision: Decision | None = None
+    origin: Origin | None = None
+    """The server that was asked last."""
+    retries: int = 0
+    received: int = 0
+    """Bytes from the client."""
+    sent: int = 0
+    """Bytes to the client."""
+    reason: str = ""
+    """What ended it; nothing: both sides did."""

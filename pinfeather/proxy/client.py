@@ -1,9 +1,10 @@
 """A client's connection: requests one after another, each answered before the next is looked at."""
 
 import asyncio
-from typing import cast
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
-from pinfeather.proxy.edge import Edge
+from pinfeather.proxy.edge import Edge, Guest
 from pinfeather.proxy.exchange import Exchange
 from pinfeather.proxy.flow import HIGH_WATER, Gate, end_writing
 from pinfeather.proxy.passage import Answer, answer_bytes
@@ -13,12 +14,23 @@ _LINGER_LIMIT = 256 * 1024  # bytes read away after an early answer
 _FOREVER = float("inf")
 
 
+class Secure(NamedTuple):
+    """TLS was ended."""
+
+    sni: str | None
+    """The server name of the hello, in lower case."""
+    options: str
+    """The document's TLS options on whose terms."""
+
+
 class ClientConnection(asyncio.Protocol):
     """Reads heads, hands each request to an `Exchange`, and keeps or ends the connection after it."""
 
-    def __init__(self, edge: Edge, entry_point: str) -> None:
+    def __init__(self, edge: Edge, entry_point: str, secure: Secure | None = None, admit: Callable[[Guest], bool] | None = None) -> None:
+        """`secure`: absent without TLS. `admit` is asked once, in place of the edge."""
         self.edge = edge
         self.entry_point = entry_point
+        self.secure = secure
         self.address = ""
         self.buffer = bytearray()
         self.exchange: Exchange | None = None
@@ -29,6 +41,7 @@ class ClientConnection(asyncio.Protocol):
         self.gate: Gate
         self._heads = HeadReader(skips=True)
         self._lingered: int | None = None
+        self._admit = admit or edge.admit
 
     # --- what asyncio says ---------------------------------------------------------------------------------------
 
@@ -37,7 +50,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         self.gate = Gate(self.transport)
         self.address = str(transport.get_extra_info("peername", ("",))[0])
-        if not self.edge.admit(self):
+        if not self._admit(self):
             self.transport.abort()
             return
         self.deadline = self.now() + self.edge.settings.head

@@ -3,29 +3,35 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from pinfeather.model.decide import State, Status
-from pinfeather.proxy.access_log import AccessLog, entry, refusal
-from pinfeather.proxy.account import Account
+from pinfeather.proxy.access_log import AccessLog, entry, refusal, stream_entry
+from pinfeather.proxy.account import Account, StreamAccount
+from pinfeather.proxy.affinity import Affinities
 from pinfeather.proxy.backend import Pool
 from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.metrics import Metrics
 from pinfeather.proxy.serving import Serving
+from pinfeather.proxy.tls import TlsTerms
 
 
-class Connection(Protocol):
-    """A client's connection, as the proxy sees it."""
+class Guest(Protocol):
+    """A client's connection of any kind, as the limits and the deadlines see it."""
 
     address: str
     entry_point: str
     deadline: float
-    transport: asyncio.Transport
 
     def expired(self) -> None: ...
     def drain(self) -> None: ...
     def abort(self) -> None: ...
+
+
+class Connection(Guest, Protocol):
+    """A client's connection that something is read from."""
+
+    transport: asyncio.Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +45,13 @@ class Live:
 class Edge:
     """Shared by the connections of one proxy, all on one event loop."""
 
-    def __init__(
-        self, serving: Serving, settings: Settings, certificates: tuple[tuple[Path, Path], ...] = (), log: AccessLog | None = None
-    ) -> None:
+    def __init__(self, serving: Serving, settings: Settings, tls: TlsTerms, log: AccessLog | None = None) -> None:
         self.live = Live(serving, serving.state({}))
         self.settings = settings
-        self.certificates = certificates  # files of a chain and its key, as they were given
+        self.tls = tls
         self.pool = Pool(settings)
-        self.connections: set[Connection] = set()
+        self.connections: set[Guest] = set()
+        self.affinities = Affinities()
         self.metrics = Metrics()
         self.log = log
         self.draining = False
@@ -54,7 +59,7 @@ class Edge:
         self.empty.set()
         self._of_address: Counter[str] = Counter()
 
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: Guest) -> bool:
         """Whether one more connection fits into the limits."""
         address = connection.address
         if (
@@ -69,7 +74,12 @@ class Edge:
         self._of_address[address] += 1
         return True
 
-    def leave(self, connection: Connection) -> None:
+    def replace(self, old: Guest, new: Guest) -> None:
+        """A connection that was admitted goes on as another kind."""
+        self.connections.remove(old)
+        self.connections.add(new)
+
+    def leave(self, connection: Guest) -> None:
         """A connection has ended, admitted or not."""
         if connection not in self.connections:
             return
@@ -85,6 +95,12 @@ class Edge:
         self.metrics.ended(account)
         if self.log is not None:
             self.log.write(entry(account))
+
+    def streamed(self, account: StreamAccount) -> None:
+        """A TCP connection is over."""
+        self.metrics.streamed(account)
+        if self.log is not None:
+            self.log.write(stream_entry(account))
 
     def refused(self, connection: Connection, why: str, status: int) -> None:
         """A request was sent away before anything was decided."""
@@ -102,8 +118,9 @@ class Edge:
         self.live = Live(live.serving, State(servers={**live.state.servers, service: changed}))
         return True
 
-    def reload(self, serving: Serving) -> None:
+    def reload(self, serving: Serving, tls: TlsTerms) -> None:
         """Serve another document from the next request on. Servers that stay keep their state."""
+        self.tls = tls
         old = self.live
         before = {
             (name, key): status
@@ -112,3 +129,4 @@ class Edge:
         }
         self.live = Live(serving, serving.state(before))
         self.metrics.keep(serving)
+        self.affinities.keep(serving.entrances.tables)

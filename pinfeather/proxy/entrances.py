@@ -16,7 +16,7 @@ from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.match import TCP_LEAVES, AllOf, AnyOf, Host, Match, both, leaves
 from pinfeather.model.normal import conditions, lift, tcp_lifted
 from pinfeather.model.noun import external, seconds
-from pinfeather.model.request import Address, affinity, client_address, undotted
+from pinfeather.model.request import Address, Status, affinity, client_address, undotted
 from pinfeather.model.routes import Route, TcpRoute
 from pinfeather.model.services import TcpLoadBalancer, TcpServer
 from pinfeather.proxy.backend import Origin
@@ -164,6 +164,10 @@ class Entrances:
     def target(self, service: str, server: int) -> TcpTarget | None:
         """Where a server of a TCP service listens; None without an address of its own."""
         return self._targets[service][server]
+
+    def all_up(self, service: str) -> tuple[Status, ...]:
+        """The statuses of a TCP service of which nothing is known: nobody asks after the health of TCP servers."""
+        return (Status.UP,) * len(self._targets[service])
 
     def alone(self, connection: Connection) -> str | None:
         """The sticky service to which the route of a connection leads without a split between; None: there is none."""

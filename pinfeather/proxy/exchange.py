@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOT_FOUND = Answer.error(404, "404 page not found")
 NO_SERVER = Answer.error(503, "no available server")
 CLOSED = Answer.error(503)
+MISDIRECTED = Answer.error(421)  # pkg/middlewares/snicheck
 BAD_GATEWAY = Answer(502, b"Bad Gateway")
 GATEWAY_TIMEOUT = Answer(504, b"Gateway Timeout")
 TOO_SLOW = Answer.error(408)
@@ -88,7 +89,8 @@ class Exchange:
     def start(self) -> None:
         """Decide, go through the middlewares, and set out for the server."""
         request, client = self._request, self._client
-        self._passage = passage = Passage.of(request, client.address, "http")
+        secure = client.secure
+        self._passage = passage = Passage.of(request, client.address, "http" if secure is None else "https")
         if any(value.lower() != "100-continue" for value in passage.values("expect")):
             return self._reply(UNEXPECTED)
         live = self._edge.live
@@ -100,14 +102,19 @@ class Exchange:
             headers=tuple((name, value) for name, value, _ in request.fields),
             query=request.query or "",
             entry_point=client.entry_point,
+            tls=secure is not None,
+            sni=(secure.sni or "") if secure is not None else "",
             client=client.address,
             bindings=bound,
         )
         account = self._account
         account.live, account.bindings = live, asked.bindings
         account.decision = decision = decide(live.serving.table, asked, live.state, random.getrandbits(64))
-        if decision.route is None:
+        door = live.serving.entrances.door(client.entry_point)
+        if decision.route is None or (secure is None and door.tls_only):
             return self._reply(NOT_FOUND)
+        if secure is not None and (terms := door.terms[decision.route]) != secure.options:
+            return self._reply(CLOSED if terms is None else MISDIRECTED)
         steps = live.serving.steps(decision.middlewares)
         if steps is None:
             return self._reply(CLOSED)

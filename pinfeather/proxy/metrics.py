@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypeVar
 
-from pinfeather.proxy.account import Account
+from pinfeather.proxy.account import Account, StreamAccount
 from pinfeather.proxy.serving import Serving
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
@@ -74,6 +74,8 @@ class Metrics:
         self._refused: dict[tuple[str, ...], int] = {}
         self._broken: dict[tuple[str, ...], int] = {}
         self._reloads = {("ok",): 0, ("failed",): 0}
+        self._streams: dict[tuple[str, str, str], int] = {}
+        self._stream_bytes = {("in",): 0, ("out",): 0}
 
     def ended(self, account: Account) -> None:
         """Count a request."""
@@ -93,6 +95,15 @@ class Metrics:
         if not account.whole:
             self._broken[service,] = self._broken.get((service,), 0) + 1
 
+    def streamed(self, account: StreamAccount) -> None:
+        """Count a TCP connection."""
+        decision = account.decision
+        route, service = ("", "") if decision is None else (decision.route or "", decision.service or "")
+        key = (route, service, account.reason or "ended")
+        self._streams[key] = self._streams.get(key, 0) + 1
+        self._stream_bytes["in",] += account.received
+        self._stream_bytes["out",] += account.sent
+
     def refused(self, why: str) -> None:
         """Count what was sent away before a decision."""
         if (why,) not in self._refused and len(self._refused) >= _REASONS:
@@ -110,6 +121,8 @@ class Metrics:
         self._durations = {key: durations for key, durations in self._durations.items() if key in services or "@" in key}
         self._retries = {key: count for key, count in self._retries.items() if key[0] in services}
         self._broken = {key: count for key, count in self._broken.items() if key[0] in services}
+        routes, services = {"", *(route.name for route in serving.document.tcp_routes)}, {"", *serving.document.tcp_services}
+        self._streams = {key: count for key, count in self._streams.items() if key[0] in routes and (key[1] in services or "@" in key[1])}
 
     def families(self) -> list[Family]:
         """What was counted so far."""
@@ -130,6 +143,13 @@ class Metrics:
             Family.counts("pinfeather_retries_total", "Requests sent a second time.", ("service",), self._retries),
             Family.counts("pinfeather_broken_off_total", "Exchanges that did not come to their end.", ("service",), self._broken),
             Family.counts("pinfeather_refused_total", "Requests and connections sent away undecided.", ("reason",), self._refused),
+            Family.counts(
+                "pinfeather_tcp_connections_total",
+                "TCP connections that have ended, and why.",
+                ("route", "service", "reason"),
+                self._streams,
+            ),
+            Family.counts("pinfeather_tcp_bytes_total", "Bytes of TCP connections that have ended.", ("direction",), self._stream_bytes),
             Family.counts("pinfeather_reloads_total", "Reloads of the document.", ("result",), self._reloads),
         ]
 

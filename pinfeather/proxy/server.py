@@ -24,6 +24,7 @@ from pinfeather.proxy.gauges import families
 from pinfeather.proxy.handover import Handover, take
 from pinfeather.proxy.health import Checks
 from pinfeather.proxy.keys import read_keys
+from pinfeather.proxy.listening import Listener
 from pinfeather.proxy.listening import listen as serve_socket
 from pinfeather.proxy.loading import Load, Unreadable, let_go, load_serving, read_document, revision
 from pinfeather.proxy.metrics import exposition
@@ -31,6 +32,7 @@ from pinfeather.proxy.resources import Resources
 from pinfeather.proxy.serving import Serving
 from pinfeather.proxy.sockets import ADMIN, Address, Listening, address_of, bind
 from pinfeather.proxy.sockets import close as close_sockets
+from pinfeather.proxy.tls import BadCertificate, TlsTerms, tls_notes
 
 Say = Callable[[str], None]
 
@@ -75,7 +77,7 @@ class Proxy:
         self._sockets: Listening = {}
         self._handover: Handover | None = None
         self._gentle = False
-        self._servers: dict[str, list[asyncio.Server]] = {}
+        self._servers: dict[str, list[Listener | asyncio.Server]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
@@ -97,10 +99,11 @@ class Proxy:
             data = await asyncio.to_thread(read_document, self._path)
         serving = await asyncio.to_thread(load_serving, self._path, data, self._load, self._seal, self._resources)
         listen = self._wanted(serving)
-        for note in (*serving.notes, *_unheard(serving, listen)):
+        tls = await asyncio.to_thread(self._tls_now, serving.document)
+        for note in (*serving.notes, *_unheard(serving, listen), *tls_notes(serving.document, tls)):
             self._say(note)
         log = None if self._access_log is None else AccessLog(self._access_log, self._say)
-        self.edge = Edge(serving, self._settings, self._certificates, log)
+        self.edge = Edge(serving, self._settings, tls, log)
         taken = None if self._takeover is None else await asyncio.to_thread(take, self._takeover)
         try:
             before = {} if taken is None else taken.sockets
@@ -149,7 +152,7 @@ class Proxy:
         """Where to listen. Raises Unreadable."""
         if self._supervised is not None:
             return {name: address_of(sockets[0]) for name, sockets in self._supervised.items()}
-        return own_addresses(serving.document) if self._listen is None else self._listen
+        return own_addresses(serving.document, tls=bool(self._certificates)) if self._listen is None else self._listen
 
     def _given(self) -> None:
         """Another process serves the sockets."""
@@ -170,6 +173,14 @@ class Proxy:
             keys = read.values
         return self._seal if keys is None else Seal(keys[0], self._seal.traefik_compat, tuple(keys[1:]))
 
+    def _tls_now(self, document: Document) -> TlsTerms:
+        """TLS on the terms of a document, with the certificates as their files hold them. Raises Unreadable."""
+        before = self.edge.tls if hasattr(self, "edge") else None
+        try:
+            return TlsTerms.of(self._certificates, document, before)
+        except BadCertificate as error:
+            raise Unreadable(str(error)) from error
+
     def _report(self, service: str, index: int, status: Status) -> None:
         if self.edge.report(service, index, status):
             self._say(f"service {service!r}: server {self.edge.live.serving.servers[service][index]} is {status.name.lower()}")
@@ -185,25 +196,29 @@ class Proxy:
                 seal = self._seal_now(keys)
                 serving = await self._prepared(data if data is not None else await asyncio.to_thread(read_document, self._path), seal)
                 listen = self._wanted(serving)
+                tls = await asyncio.to_thread(self._tls_now, serving.document)
             except Unreadable as error:
                 self.edge.metrics.reloaded(False)
                 self.reload_error = str(error)
                 self._say(f"not reloaded, the document from before is kept: {error}")
                 return False
             self.reload_error = None
+            if tls.certificates != self.edge.tls.certificates:
+                self._say("the certificates were changed: new connections are shown the new ones")
             if serving is before:
+                self.edge.tls = tls
                 return True
             self.edge.metrics.reloaded(True)
             self._seal = seal
             if serving.document is before.document:
-                self.edge.reload(serving)
+                self.edge.reload(serving, tls)
                 self._say(f"the keys were changed: {1 + len(seal.old)} are taken")
                 return True
             await self._checks.stop()
-            self.edge.reload(serving)
+            self.edge.reload(serving, tls)
             self._checks.start(serving)
             await self._listen_anew(listen)
-            for note in (*serving.notes, *_unheard(serving, self.addresses)):
+            for note in (*serving.notes, *_unheard(serving, self.addresses), *tls_notes(serving.document, tls)):
                 self._say(note)
             self._say(f"reloaded: {len(serving.document.routes)} routes, revision {serving.revision[:12]}")
             box = [before]
@@ -247,7 +262,8 @@ class Proxy:
                 await self.reload()
 
     def _signature(self) -> object:
-        return tuple(signature(path) for path in (self._path, self._key_file) if path is not None)
+        paths = (self._path, self._key_file, *(path for pair in self._certificates for path in pair))
+        return tuple(signature(path) for path in paths if path is not None)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -339,23 +355,26 @@ class Proxy:
         await self.close(gentle=self._gentle)
 
 
-def own_addresses(document: Document) -> dict[str, Address]:
-    """The document's entry points on loopback. TLS is not ended here, so that one with TLS is left out. Raises Unreadable."""
+def own_addresses(document: Document, *, tls: bool) -> dict[str, Address]:
+    """The document's entry points on loopback; without certificates (`tls`) not those that speak TLS alone. Raises Unreadable."""
     found: dict[str, Address] = {}
     for name, value in document.entry_points.items():
-        port, tls = (value.port, value.tls) if isinstance(value, EntryPoint) else (value, False)
-        if isinstance(port, int) and not tls:
+        port, tls_only = (value.port, bool(value.tls)) if isinstance(value, EntryPoint) else (value, False)
+        if isinstance(port, int) and (tls or not tls_only):
             found[name] = ("127.0.0.1", port)
     if not found:
-        raise Unreadable("no address to listen on: the document has no entry point without TLS; say --listen NAME=HOST:PORT")
+        hint = "say --listen NAME=HOST:PORT" if tls else "say --listen NAME=HOST:PORT, or --certificate CHAIN.pem:KEY.pem for TLS"
+        raise Unreadable(f"no address to listen on: the document has no entry point{'' if tls else ' without TLS'}; {hint}")
     return found
 
 
 def _unheard(serving: Serving, listen: Mapping[str, Address]) -> Iterable[str]:
     """Routes that no request can reach, since nothing listens on any of their entry points."""
-    for route in serving.document.routes:
-        if route.entry_points and not set(route.entry_points) & set(listen):
-            yield f"route {route.name!r}: nothing listens on its entry points ({', '.join(route.entry_points)})"
+    named = [(f"route {route.name!r}", route.entry_points) for route in serving.document.routes]
+    named += [(f"TCP route {route.name!r}", route.entry_points) for route in serving.document.tcp_routes]
+    for name, points in named:
+        if points and not set(points) & set(listen):
+            yield f"{name}: nothing listens on its entry points ({', '.join(points)})"
 
 
 def signature(path: Path) -> object:

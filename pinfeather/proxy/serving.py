@@ -10,6 +10,7 @@ from pinfeather.model.noun import external
 from pinfeather.model.services import LoadBalancer, Server
 from pinfeather.proxy.backend import Origin
 from pinfeather.proxy.cookies import Bound, Seal, StickyCookies, apart
+from pinfeather.proxy.entrances import Entrances
 from pinfeather.proxy.middlewares import Closed, Step, steps
 from pinfeather.proxy.reasons import levels
 from pinfeather.proxy.resources import Resources
@@ -27,6 +28,7 @@ class Serving:
     numbers: Mapping[str, int]  # route -> its place in the document
     seal: Seal
     cookies: StickyCookies
+    entrances: Entrances
     servers: Mapping[str, tuple[str, ...]]  # service -> keys of its servers
     closed: Mapping[str, str]  # route -> why it, or a part of it, is not open
     notes: tuple[str, ...]  # what the document says and this proxy does not do; to be said at the start
@@ -60,8 +62,8 @@ class Serving:
             for name in route.targets
             if external(name)
         ]
-        if document.tcp_routes:
-            notes.append(f"TCP routes are not served: {', '.join(route.name for route in document.tcp_routes)}")
+        entrances = Entrances.of(document)
+        notes += entrances.notes
         return cls(
             document,
             revision,
@@ -69,6 +71,7 @@ class Serving:
             {route.name: number for number, route in enumerate(document.routes)},
             seal,
             StickyCookies.of(document, seal),
+            entrances,
             {name: tuple(server.key for server in service.servers) for name, service in balancers.items()},
             closed_routes,
             tuple(notes),

@@ -6,12 +6,12 @@ than the document's. HTTP/2 is not spoken: `http/1.1` is the only protocol that 
 """
 
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pinfeather.model.document import Document, TlsOptions
+from pinfeather.model.document import Document, EntryPoint, TlsOptions
 from pinfeather.model.noun import external
 from pinfeather.proxy.certificates import BadCertificate, Certificate, choose
 
@@ -139,11 +139,6 @@ class TlsTerms:
             return f"the TLS options {name!r} belong to another provider"
         return f"the TLS options {name!r}: {self.unfit[name]}" if name in self.unfit else None
 
-    def guards(self, name: str) -> bool:
-        """Whether the options ask who the client is, so that others must not stand in for them."""
-        options = self.options.get(name)
-        return options is None or bool(options.client_auth_ca_files) or options.client_auth_type not in (None, "NoClientCert")
-
 
 def _terms(options: TlsOptions, certificates: Iterable[Certificate], authorities: Mapping[str, bytes]) -> _Terms:
     protocols: dict[Use, tuple[str, ...]] = {"http": ("http/1.1",), "tcp": tuple(map(str, options.alpn_protocols))}
@@ -243,4 +238,19 @@ def _content(file: str) -> bytes:
         return b""
 
 
-__all__ = ["BROKEN_HELLO", "DEFAULT", "BadCertificate", "Refusal", "TlsTerms", "Use"]
+def tls_notes(document: Document, terms: TlsTerms) -> Iterator[str]:
+    """What of a document's TLS is not served; to be said at the start."""
+    routes = [(route.name, route.tls) for route in document.routes] + [(route.name, route.tls) for route in document.tcp_routes]
+    secure = [name for name, tls in routes if tls is not None and tls.terminate and not tls.passthrough]
+    secure += [f"entry point {name}" for name, point in document.entry_points.items() if isinstance(point, EntryPoint) and point.tls]
+    if secure and not terms.certificates:
+        yield f"TLS needs --certificate CHAIN.pem:KEY.pem; without one these are not served over it: {', '.join(secure)}"
+    for name in dict.fromkeys([DEFAULT, *(str(tls.options) for _, tls in routes if tls is not None and tls.options)]):
+        if (why := terms.why_not(name)) is not None:
+            yield f"{why}: nobody is served on their terms"
+    for name, tls in routes:
+        if tls is not None and (tls.resolver or tls.domains or tls.secret):
+            yield f"route {name!r}: no certificate is asked for (resolver, domains, secret): those of --certificate are shown"
+
+
+__all__ = ["BROKEN_HELLO", "DEFAULT", "BadCertificate", "Refusal", "TlsTerms", "Use", "tls_notes"]
