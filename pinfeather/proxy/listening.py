@@ -5,6 +5,7 @@ left where they are (MSG_PEEK), so that whoever takes the connection reads them 
 """
 
 import asyncio
+import contextlib
 import errno
 import functools
 import socket
@@ -198,17 +199,15 @@ class Arrival:
         if not self._over:
             self._over = True
             self._stop_waiting()
+            with contextlib.suppress(OSError):
+                self._sock.recv(LARGEST)  # closing on unread bytes is a reset, which would take an alert off the wire
             self._sock.close()
             self._edge.leave(self)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._edge.metrics.refused(refusal.why)
-        try:
-            self._sock.recv(LARGEST)  # closing on unread bytes would reset the alert off the wire
+        with contextlib.suppress(OSError):  # it may be gone already
             self._sock.send(refusal.alert)
-            self._sock.shutdown(socket.SHUT_WR)
-        except OSError:  # it is gone
-            pass
         self._end()
 
     # --- where it goes -------------------------------------------------------------------------------------------

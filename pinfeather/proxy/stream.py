@@ -1,8 +1,9 @@
 """A TCP connection from its route to its server: bytes go through as they are, both ways.
 
 A side that does not take bytes stops the reading of the other. An end goes through as an end, and the other direction goes
-on; TLS has no half-closed connection in Python's `ssl`, so that an end towards it is kept back until both have ended. What
-breaks off is reset on the other side, so that half a stream is never taken for a whole one.
+on. Python's `ssl` has no half-closed connections: the end of a side that speaks TLS ends both directions, and an end towards
+such a side is kept back until both have ended. What breaks off is reset on the other side, so that half a stream is never
+taken for a whole one.
 """
 
 import asyncio
@@ -99,7 +100,7 @@ class TcpStream(asyncio.Protocol):
             self._touch()
 
     def eof_received(self) -> bool:
-        return self._server is not None and self._pass_end(self._server.transport)
+        return self._server is not None and self._pass_end(self.transport, self._server.transport)
 
     def pause_writing(self) -> None:
         if self._server is not None:
@@ -192,15 +193,15 @@ class TcpStream(asyncio.Protocol):
 
     def server_ended(self) -> bool:
         """The server sends no more. True: its connection stays open for what the client still sends."""
-        return self._pass_end(self.transport)
+        return self._server is not None and self._pass_end(self._server.transport, self.transport)
 
     def server_lost(self, exc: Exception | None) -> None:
         """The server's connection has ended."""
         self._lost(self.transport, exc, "server broke off")
 
-    def _pass_end(self, other: asyncio.Transport) -> bool:
+    def _pass_end(self, ended: asyncio.Transport, other: asyncio.Transport) -> bool:
         self._ended += 1
-        if self._ended == 2:
+        if self._ended == 2 or not ended.can_write_eof():
             other.close()  # once it has taken what is still written
             return False
         if other.can_write_eof() and not end_writing(other):

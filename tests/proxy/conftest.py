@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -199,7 +199,8 @@ def server() -> type[Backend]:
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
-    """`play(scenario, *backends, document=..., settings=..., seal=...)`: everything started, played, and stopped."""
+    """`play(scenario, *backends, document=..., settings=..., seal=..., listen=..., certificates=...)`: everything started, played,
+    and stopped."""
 
     def run(
         scenario: Callable[[Stage], Awaitable[None]],
@@ -207,6 +208,8 @@ def play(tmp_path: Path) -> Play:
         document: Callable[[dict[str, Backend]], dict[str, object]] = one_service,
         settings: Settings | None = None,
         seal: Seal | None = None,
+        listen: Sequence[str] = ("web",),
+        certificates: Sequence[tuple[Path, Path]] = (),
     ) -> None:
         async def all_of_it() -> None:
             named = {backend.name: backend for backend in backends}
@@ -220,12 +223,13 @@ def play(tmp_path: Path) -> Play:
             path.write_text(json.dumps(document(named)))
             proxy = Proxy(
                 path,
-                {"web": ("127.0.0.1", 0)},
+                {name: ("127.0.0.1", 0) for name in listen},
                 ("127.0.0.1", 0),
                 seal or Seal(b"a key of the test"),
                 load=lambda _, text: Document.model_validate_json(text),
                 say=said.append,
                 settings=settings or Settings(tick=0.05, watch=0.05, drain=2.0),
+                certificates=certificates,
             )
             await proxy.start()
             stage = Stage(proxy, path, named, said)
