@@ -21,31 +21,42 @@ def serve(
     *,
     listen: Mapping[str, tuple[str, int]] | None = None,
     admin: tuple[str, int] | None = None,
-    key: bytes,
+    key: bytes | None = None,
+    key_file: Path | None = None,
     traefik_compat: bool = False,
     certificates: Sequence[tuple[Path, Path]] = (),
+    workers: int = 1,
+    access_log: str | None = None,
+    takeover: Path | None = None,
     drain: float = 10.0,
     say: Callable[[str], None] = _to_stderr,
 ) -> None:
     """Serve a document until SIGTERM or SIGINT, then end gracefully; SIGHUP or a change of the file reloads it.
 
-    `listen`: entry point -> host and port; absent: the document's own entry points, on loopback. `admin`: where `/healthz`
-    and `/state` answer; keep it on loopback. `key` signs the sticky cookies: with another key all clients are drawn anew.
+    `listen`: entry point -> host and port; absent: the document's own entry points, on loopback. `admin`: where `/healthz`,
+    `/state` and `/metrics` answer; keep it on loopback. `key`, or those in `key_file` (`pinfeather.proxy.keys`), sign the
+    sticky cookies: with another key all clients are drawn anew; without either a key is made, and forgotten at the end.
     `traefik_compat` issues Traefik's unsigned cookie values instead, for comparing. `certificates`: files of a chain
-    and its key, for TLS. `drain`: seconds for requests under way.
+    and its key, for TLS. `workers`: processes that share the sockets. `access_log`: a file, or `-`. `takeover`: a path where
+    the sockets of the proxy before are taken over, and handed to the next. `drain`: seconds for requests under way.
 
-    Raises `pinfeather.proxy.loading.Unreadable` for a document that cannot be served, OSError for an address in use.
+    Raises `pinfeather.proxy.loading.Unreadable` for what cannot be served, OSError for an address in use.
     """
     import asyncio
 
-    from pinfeather.proxy.cookies import Seal
     from pinfeather.proxy.flow import Settings
-    from pinfeather.proxy.loading import load_canonical
-    from pinfeather.proxy.server import Proxy
+    from pinfeather.proxy.workers import Plan, run
 
-    async def run() -> None:
-        seal, settings = Seal(key, traefik_compat), Settings(drain=drain)
-        proxy = Proxy(Path(document_path), listen, admin, seal, load=load_canonical, say=say, settings=settings, certificates=certificates)
-        await proxy.run()
-
-    asyncio.run(run())
+    plan = Plan(
+        Path(document_path),
+        listen,
+        admin,
+        key_file,
+        key,
+        traefik_compat,
+        tuple(certificates),
+        access_log,
+        takeover,
+        Settings(drain=drain, workers=workers),
+    )
+    asyncio.run(run(plan, say))

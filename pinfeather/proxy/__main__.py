@@ -2,8 +2,6 @@
 
 import argparse
 import ipaddress
-import os
-import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +16,8 @@ except ModuleNotFoundError as missing:
     sys.stderr.write(f"the reference proxy needs {missing.name}; install pinfeather[proxy]\n")
     sys.exit(2)
 
-_KEY_BYTES = 32
-_SHORTEST_KEY = 16
 _LAST_PORT = 65535
+_MOST_WORKERS = 64
 BAD_INPUT, IO_ERROR = 2, 4
 
 
@@ -35,15 +32,34 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m pinfe
         metavar="NAME=HOST:PORT",
         help="an entry point and its address; may be given again (default: the document's own, on 127.0.0.1)",
     )
-    parser.add_argument("--admin", metavar="HOST:PORT", help="where to answer /healthz and /state; loopback only")
-    parser.add_argument("--key-file", metavar="FILE", help="the key of the cookies' values, made if missing (default: new at each start)")
+    parser.add_argument("--admin", metavar="HOST:PORT", help="where to answer /healthz, /state and /metrics; loopback only")
+    parser.add_argument(
+        "--key-file",
+        metavar="FILE",
+        help="keys of the cookies' values, one a line: the first signs, all are taken; made if missing (default: new at each start)",
+    )
+    parser.add_argument("--workers", default="1", metavar="N", help="processes that share the work (default: 1)")
+    parser.add_argument("--access-log", metavar="FILE", help="a line of JSON for each request; - is stdout; SIGUSR1 opens it anew")
+    parser.add_argument(
+        "--takeover",
+        metavar="SOCKET",
+        help="a path: take the listening sockets of the proxy that answers there, and hand them to the next one",
+    )
     parser.add_argument("--traefik-compat", action="store_true", help="cookie values as Traefik makes them, unsigned; for comparisons")
     given = parser.parse_args(arguments)
     try:
         listen = dict(_entry_point(text) for text in given.listen)
         admin = None if given.admin is None else _loopback(given.admin)
-        key = secrets.token_bytes(_KEY_BYTES) if given.key_file is None else read_key(Path(given.key_file))
-        serve(given.file, listen=listen or None, admin=admin, key=key, traefik_compat=given.traefik_compat)
+        serve(
+            given.file,
+            listen=listen or None,
+            admin=admin,
+            key_file=None if given.key_file is None else Path(given.key_file),
+            traefik_compat=given.traefik_compat,
+            workers=_workers(given.workers),
+            access_log=given.access_log,
+            takeover=None if given.takeover is None else Path(given.takeover),
+        )
     except Unreadable as error:
         return _fail(str(error), BAD_INPUT)
     except OSError as error:
@@ -51,26 +67,17 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m pinfe
     return 0
 
 
-def read_key(path: Path) -> bytes:
-    """The key in a file of mode 0600, made of fresh randomness if it is not there. Raises OSError; Unreadable if too short."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        key = path.read_bytes().strip()
-    else:
-        key = secrets.token_hex(_KEY_BYTES).encode()
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key + b"\n")
-    if len(key) < _SHORTEST_KEY:
-        raise Unreadable(f"{path}: a key has at least {_SHORTEST_KEY} bytes; remove the file, and a new one is made")
-    return key
-
-
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:
         raise Unreadable(f"{text!r} is not HOST:PORT")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _workers(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _MOST_WORKERS:
+        raise Unreadable(f"--workers {text!r} is not a number from 1 to {_MOST_WORKERS}")
+    return int(text)
 
 
 def _entry_point(text: str) -> tuple[str, tuple[str, int]]:

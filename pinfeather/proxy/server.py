@@ -162,12 +162,9 @@ class Proxy:
         self._stop.set()
 
     def _seal_now(self, keys: Sequence[bytes] | None) -> Seal:
-        """The seal with the keys of its file as they are now. Raises Unreadable."""
+        """The seal with the keys of its file as they are now. Raises Unreadable, OSError."""
         if keys is None and self._key_file is not None:
-            try:
-                read = read_keys(self._key_file)
-            except OSError as error:
-                raise Unreadable(f"{self._key_file}: {error.strerror or error}") from error
+            read = read_keys(self._key_file)
             for note in read.notes:
                 self._say(note)
             keys = read.values
@@ -197,7 +194,7 @@ class Proxy:
                 serving = await self._prepared(data if data is not None else await asyncio.to_thread(read_document, self._path), seal)
                 listen = self._wanted(serving)
                 tls = await asyncio.to_thread(self._tls_now, serving.document)
-            except Unreadable as error:
+            except (Unreadable, OSError) as error:
                 self.edge.metrics.reloaded(False)
                 self.reload_error = str(error)
                 self._say(f"not reloaded, the document from before is kept: {error}")

@@ -1,0 +1,308 @@
+"""Several workers behind one socket, as processes of their own: shares, deaths, reloads, the end."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+DEADLINE = 30.0  # seconds
+
+
+class Answering(BaseHTTPRequestHandler):
+    """A server that keeps connections and says little; `/slow` waits until the test lets it go."""
+
+    protocol_version = "HTTP/1.1"
+    free = threading.Event()
+    begun = threading.Semaphore(0)
+
+    def do_GET(self) -> None:
+        if self.path == "/slow":
+            self.begun.release()
+            self.free.wait(DEADLINE)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def backend() -> Iterator[str]:
+    Answering.free.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    Answering.free.set()
+    server.shutdown()
+    thread.join(DEADLINE)
+    server.server_close()
+
+
+class Running:
+    """A proxy as a process, and the lines of its stderr."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "pinfeather.proxy", *arguments], stderr=subprocess.PIPE, text=True)
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.all: list[str] = []
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.all.append(line.rstrip("\n"))
+            self.lines.put(line.rstrip("\n"))
+
+    def line(self, part: str) -> str:
+        while part not in (line := self.lines.get(timeout=DEADLINE)):
+            pass
+        return line
+
+    def port(self, part: str) -> int:
+        return int(self.line(part).rsplit(":", 1)[1])
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[Running]:
+    run = Running(*arguments)
+    try:
+        yield run
+    finally:
+        run.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.process.wait(DEADLINE)
+        run.process.kill()
+        run.process.wait(DEADLINE)
+        run.reader.join(DEADLINE)
+        assert run.process.stderr is not None
+        run.process.stderr.close()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def get(port: int, path: str = "/", **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    try:
+        connection.request("GET", path, headers={"Connection": "close", **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def said(port: int, path: str) -> dict[str, object]:
+    found = json.loads(get(port, path)[1])
+    assert isinstance(found, dict)
+    return found
+
+
+def write(path: Path, backend: str, name: str = "r", sticky: str = "null") -> None:
+    aside = path.with_suffix(".new")
+    aside.write_text(
+        f"pinfeather: v1\nentry_points: {{web: 8000}}\nroutes: [{{name: {name}, to: s}}]\n"
+        f"services: {{s: {{servers: [{{url: '{backend}'}}], sticky: {sticky}}}}}\n"
+    )
+    aside.replace(path)
+
+
+def workers(admin: int) -> dict[str, dict[str, object] | None]:
+    found = said(admin, "/state")["workers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def pids(admin: int) -> list[int]:
+    return [int(str(state["pid"])) for state in workers(admin).values() if state is not None]
+
+
+def counted(admin: int, name: str) -> float:
+    text = get(admin, "/metrics")[1].decode()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(rf"{name}[{{ ]", line))
+
+
+def start(tmp_path: Path, backend: str, *more: str) -> contextlib.AbstractContextManager[Running]:
+    write(tmp_path / "document.yaml", backend)
+    return running(str(tmp_path / "document.yaml"), "--listen", "web=127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "2", *more)
+
+
+def test_the_work_is_shared_and_told_together(tmp_path: Path, backend: str) -> None:
+    with start(tmp_path, backend) as proxy:
+        port, admin = proxy.port("'web' listens"), proxy.port("admin listens")
+        assert said(admin, "/healthz") == {"status": "ok", "workers": 2, "answering": 2}
+        connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE) for _ in range(40)]
+        for connection in connections:
+            connection.request("GET", "/")
+        assert all(connection.getresponse().read() == b"ok" for connection in connections)
+        shares = [int(str(state["connections"])) for state in workers(admin).values() if state is not None]
+        assert sum(shares) == 40
+        assert all(shares)  # one worker alone by chance: as good as never, both wait for each of 40
+        assert counted(admin, "pinfeather_requests_total") == 40
+        assert counted(admin, "pinfeather_worker_up") == 2
+        for connection in connections:
+            connection.close()
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.process.wait(DEADLINE) == 0
+
+
+def test_a_killed_worker_loses_only_its_own(tmp_path: Path, backend: str) -> None:
+    """Load goes on while one worker is killed: what fails was on its connections, and new ones are taken at all times."""
+    with start(tmp_path, backend) as proxy:
+        port, admin = proxy.port("'web' listens"), proxy.port("admin listens")
+        doomed, other = pids(admin)
+        waiting = [http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE) for _ in range(20)]
+        for connection in waiting:
+            connection.request("GET", "/slow")
+            assert Answering.begun.acquire(timeout=DEADLINE)
+        own = {str(state["pid"]): int(str(state["connections"])) for state in workers(admin).values() if state is not None}
+        before = counted(admin, "pinfeather_requests_total")
+        os.kill(doomed, signal.SIGKILL)
+        proxy.line("has died, killed by SIGKILL")
+        for _ in range(50):
+            assert get(port) == (200, b"ok")  # the socket is never without somebody who accepts
+        Answering.free.set()
+        lost = 0
+        for connection in waiting:
+            try:
+                assert connection.getresponse().read() == b"ok"
+            except (http.client.HTTPException, ConnectionError):
+                lost += 1
+            connection.close()
+        assert lost == own[str(doomed)]
+        assert lost < 20 or own[str(other)] == 0
+        until(lambda: len(pids(admin)) == 2)
+        assert doomed not in pids(admin)
+        assert said(admin, "/state")["restarts"] == 1
+        assert counted(admin, "pinfeather_requests_total") >= before + 50
+
+
+def test_a_dead_worker_is_said_while_it_is_dead(tmp_path: Path, backend: str) -> None:
+    with start(tmp_path, backend) as proxy:
+        admin = proxy.port("admin listens")
+        stopped = pids(admin)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        assert said(admin, "/healthz") == {"status": "degraded", "workers": 2, "answering": 1}
+        assert counted(admin, "pinfeather_worker_up") == 1
+        os.kill(stopped, signal.SIGCONT)
+        until(lambda: len(pids(admin)) == 2)
+
+
+def test_a_reload_reaches_all_and_a_bad_one_none(tmp_path: Path, backend: str) -> None:
+    document = tmp_path / "document.yaml"
+    with start(tmp_path, backend) as proxy:
+        admin = proxy.port("admin listens")
+        first = {str(state["revision"]) for state in workers(admin).values() if state is not None}
+        assert len(first) == 1
+        document.write_text("pinfeather: v1\nroutes: [{nam: r}]\n")
+        proxy.line("not reloaded, the document from before is kept")
+        assert "nam" in str(said(admin, "/state")["reload_error"])
+        assert {str(state["revision"]) for state in workers(admin).values() if state is not None} == first
+        # A worker that is started now begins with what the others have.
+        os.kill(pids(admin)[0], signal.SIGKILL)
+        proxy.line("has died")
+        until(lambda: len(pids(admin)) == 2)
+        assert {str(state["revision"]) for state in workers(admin).values() if state is not None} == first
+        write(document, backend, "renamed")
+        until(lambda: all(state is not None and state["revision"] not in first for state in workers(admin).values()))
+        assert said(admin, "/state")["reload_error"] is None
+        assert sum("reloaded: 1 routes" in line for line in proxy.all) == 1  # both did, it is said once
+
+
+def test_cookies_of_one_worker_are_good_in_the_other(tmp_path: Path, backend: str) -> None:
+    """Without a key file one key is made for all: forty clients of two workers are given one value for the one server."""
+    with start(tmp_path, backend) as proxy:
+        port, admin = proxy.port("'web' listens"), proxy.port("admin listens")
+        first = {str(state["revision"]) for state in workers(admin).values() if state is not None}
+        write(tmp_path / "document.yaml", backend, sticky="{cookie: {name: c}}")
+        until(lambda: all(state is not None and state["revision"] not in first for state in workers(admin).values()))
+        connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE) for _ in range(40)]
+        values = set()
+        for connection in connections:
+            connection.request("GET", "/")
+        for connection in connections:
+            answer = connection.getresponse()
+            values.add(answer.getheader("Set-Cookie"))
+            answer.read()
+        assert all(state is not None and state["connections"] for state in workers(admin).values())
+        for connection in connections:
+            connection.close()
+        assert len(values) == 1
+        assert str(values.pop()).startswith("c=")
+
+
+def test_the_supervisor_s_death_ends_the_workers(tmp_path: Path, backend: str) -> None:
+    with start(tmp_path, backend) as proxy:
+        admin = proxy.port("admin listens")
+        left = pids(admin)
+        proxy.process.kill()
+        proxy.process.wait(DEADLINE)
+
+        def gone(pid: int) -> bool:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return True
+            stat = Path(f"/proc/{pid}/stat")  # an orphan may stand as a zombie where nobody reaps it
+            return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+        until(lambda: all(map(gone, left)))
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "code", "message"),
+    [
+        ("pinfeather: v1\nroutes: [{nam: x}]\n", (), 2, "document.yaml:2:"),
+        ("pinfeather: v1\n", ("--listen", "web=192.0.2.1:1"), 4, "cannot listen on 192.0.2.1:1"),
+        ("pinfeather: v1\n", ("--workers", "0"), 2, "--workers '0'"),
+        ("pinfeather: v1\n", ("--access-log", "no/such/folder"), 4, "No such file or directory"),
+    ],
+)
+def test_what_cannot_begin(tmp_path: Path, text: str, more: tuple[str, ...], code: int, message: str) -> None:
+    document = tmp_path / "document.yaml"
+    document.write_text(text)
+    arguments = [sys.executable, "-m", "pinfeather.proxy", str(document), "--listen", "x=127.0.0.1:0", "--workers", "2", *more]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert message in done.stderr
+
+
+def test_an_address_in_use_is_said(tmp_path: Path, backend: str) -> None:
+    with start(tmp_path, backend) as proxy:
+        port = proxy.port("'web' listens")
+        write(tmp_path / "other.yaml", backend)
+        arguments = [sys.executable, "-m", "pinfeather.proxy", str(tmp_path / "other.yaml"), "--listen", f"web=127.0.0.1:{port}"]
+        for more in ([], ["--workers", "2"]):
+            done = subprocess.run([*arguments, *more], capture_output=True, text=True, timeout=DEADLINE, check=False)
+            assert done.returncode == 4, done.stderr
+            assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
+
+
+def test_metrics_are_what_prometheus_reads(tmp_path: Path, backend: str) -> None:
+    with start(tmp_path, backend) as proxy, urllib.request.urlopen(f"http://127.0.0.1:{proxy.port('admin listens')}/metrics") as answer:
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
