@@ -9,9 +9,11 @@ from pinfeather.model.decide import State, Status
 from pinfeather.proxy.access_log import AccessLog, entry, refusal, stream_entry
 from pinfeather.proxy.account import Account, StreamAccount
 from pinfeather.proxy.affinity import Affinities
+from pinfeather.proxy.approach import Budget
 from pinfeather.proxy.backend import Pool
 from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.metrics import Metrics
+from pinfeather.proxy.passive import Failures
 from pinfeather.proxy.serving import Serving
 from pinfeather.proxy.tls import TlsTerms
 
@@ -52,6 +54,8 @@ class Edge:
         self.pool = Pool(settings)
         self.connections: set[Guest] = set()
         self.affinities = Affinities()
+        self.budget = Budget()
+        self.failures = Failures(self._failing)
         self.metrics = Metrics()
         self.log = log
         self.draining = False
@@ -117,6 +121,11 @@ class Edge:
         changed = (*statuses[:index], status, *statuses[index + 1 :])
         self.live = Live(live.serving, State(servers={**live.state.servers, service: changed}))
         return True
+
+    def _failing(self, service: str, key: str, status: Status) -> bool:
+        """Take in what requests say of a server, which the document may not have any more."""
+        keys = self.live.serving.servers.get(service, ())
+        return key in keys and self.report(service, keys.index(key), status)
 
     def reload(self, serving: Serving, tls: TlsTerms) -> None:
         """Serve another document from the next request on. Servers that stay keep their state."""

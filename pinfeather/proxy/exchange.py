@@ -5,33 +5,21 @@ that breaks off ends the client's connection, so that half an answer is never ta
 """
 
 import asyncio
-import random
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING
 
-from pinfeather.model.decide import Request, decide
 from pinfeather.proxy.account import Account
-from pinfeather.proxy.backend import BackendConnection, Origin
+from pinfeather.proxy.answers import BAD_GATEWAY, BAD_REQUEST, GATEWAY_TIMEOUT, OUR_FAULT, TOO_SLOW
+from pinfeather.proxy.approach import Approach
+from pinfeather.proxy.backend import BackendConnection
 from pinfeather.proxy.body import LAST_CHUNK, BodyReader, body_reader, chunk
 from pinfeather.proxy.flow import HIGH_WATER, end_writing
-from pinfeather.proxy.passage import Answer, Passage, answer_bytes, request_head, response_head
-from pinfeather.proxy.wire import Framing, Refused, RequestHead, ResponseHead, parse_response
+from pinfeather.proxy.passage import Answer, Coder, answer_bytes, response_head
+from pinfeather.proxy.wire import UNTIL_CLOSE, Refused, RequestHead, ResponseHead, parse_response
 
 if TYPE_CHECKING:
     from pinfeather.proxy.client import ClientConnection
 
-# Texts are Traefik's (3.7, pkg/server/router and pkg/server/service), so that both answer alike.
-NOT_FOUND = Answer.error(404, "404 page not found")
-NO_SERVER = Answer.error(503, "no available server")
-CLOSED = Answer.error(503)
-MISDIRECTED = Answer.error(421)  # pkg/middlewares/snicheck
-BAD_GATEWAY = Answer(502, b"Bad Gateway")
-GATEWAY_TIMEOUT = Answer(504, b"Gateway Timeout")
-TOO_SLOW = Answer.error(408)
-UNEXPECTED = Answer.error(417)
-BAD_REQUEST = Answer.error(400)
-
-_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
-_BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))  # no Content-Length where nothing was announced
 _INTERIM_LIMIT = 16  # 1xx answers to one request
 _FOREVER = float("inf")
 
@@ -43,22 +31,19 @@ class Exchange:
         "_account",
         "_answer",
         "_answer_body",
+        "_approach",
         "_backend",
         "_body",
         "_chunks",
         "_client",
-        "_connecting",
-        "_cookies",
+        "_coder",
         "_edge",
         "_half",
-        "_head",
         "_interim",
-        "_origin",
         "_over",
-        "_passage",
         "_persistent",
         "_request",
-        "_retried",
+        "_task",
         "_tunnel",
     )
 
@@ -67,17 +52,14 @@ class Exchange:
         self._edge = client.edge
         self._request = request
         self._account = Account(client, request, client.now())
-        self._passage: Passage
+        self._approach = Approach(client, request, self._account)
         self._body: BodyReader = body_reader(request.framing)
         self._persistent = request.persistent
-        self._head = b""  # as it goes to the server
-        self._origin: Origin
-        self._cookies: tuple[str, ...] = ()
         self._backend: BackendConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._retried = False
+        self._task: asyncio.Task[None] | None = None  # what is waited for: a middleware, a connection, a pause
         self._answer: ResponseHead | None = None
         self._answer_body: BodyReader
+        self._coder: Coder | None = None
         self._chunks = False  # whether the answer goes out in chunks
         self._interim = 0
         self._tunnel = False
@@ -88,80 +70,68 @@ class Exchange:
 
     def start(self) -> None:
         """Decide, go through the middlewares, and set out for the server."""
-        request, client = self._request, self._client
-        secure = client.secure
-        self._passage = passage = Passage.of(request, client.address, "http" if secure is None else "https")
-        if any(value.lower() != "100-continue" for value in passage.values("expect")):
-            return self._reply(UNEXPECTED)
-        live = self._edge.live
-        bound = live.serving.cookies.bindings(request.cookies)
-        asked = Request(
-            host=request.host,
-            path=passage.path,
-            method=request.method,
-            headers=tuple((name, value) for name, value, _ in request.fields),
-            query=request.query or "",
-            entry_point=client.entry_point,
-            tls=secure is not None,
-            sni=(secure.sni or "") if secure is not None else "",
-            client=client.address,
-            bindings=bound,
-        )
-        account = self._account
-        account.live, account.bindings = live, asked.bindings
-        account.decision = decision = decide(live.serving.table, asked, live.state, random.getrandbits(64))
-        door = live.serving.entrances.door(client.entry_point)
-        if decision.route is None or (secure is None and door.tls_only):
-            return self._reply(NOT_FOUND)
-        if secure is not None and (terms := door.terms[decision.route]) != secure.options:
-            return self._reply(CLOSED if terms is None else MISDIRECTED)
-        steps = live.serving.steps(decision.middlewares)
-        if steps is None:
-            return self._reply(CLOSED)
-        for step in steps:
-            if (answer := step(passage)) is not None:
-                return self._reply(answer)
-        if decision.status != 200 or decision.service is None or decision.server is None:
-            return self._reply(NO_SERVER)
-        target = live.serving.target(decision.service, decision.server)
-        if target is None:
-            return self._reply(CLOSED)
-        self._origin, pass_host = target
-        account.origin = self._origin
-        self._cookies = live.serving.set_cookies(decision, bound, live.state)
-        self._head = request_head(
-            passage,
-            passage.host if pass_host else self._origin.authority,
-            request.framing,
-            websocket=request.websocket,
-            bodiless=request.method in _BODILESS,
-        )
-        return self._set_out(self._edge.pool.take(self._origin) if self._repeatable else None)
+        if (answer := self._approach.begin()) is not None:
+            self._reply(answer)
+        else:
+            self._walk()
 
-    @property
-    def _repeatable(self) -> bool:
-        """Whether the request may be sent a second time: nothing of it is lost, and twice is as good as once."""
-        return self._request.method in _IDEMPOTENT and self._request.framing.empty and not self._request.websocket
+    def _walk(self) -> None:
+        outcome = self._approach.walk()
+        if isinstance(outcome, Answer):
+            self._reply(outcome)
+        elif outcome is not None:
+            self._client.deadline = self._client.now() + self._edge.settings.first_byte
+            self._wait(self._walk_on(outcome))
+        elif (answer := self._approach.arrive()) is not None:
+            self._reply(answer)
+        else:
+            self._set_out(self._edge.pool.take(self._approach.origin) if self._approach.repeatable else None)
 
-    def _set_out(self, kept: BackendConnection | None) -> None:
+    async def _walk_on(self, outcome: Awaitable[Answer | None]) -> None:
+        answer = await outcome
+        self._task = None
+        if answer is not None:
+            self._reply(answer)
+        elif not self._over:
+            self._walk()
+
+    def _wait(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = self._task = asyncio.get_running_loop().create_task(coroutine)
+        task.add_done_callback(self._settled)
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        """A bug of ours in what was waited for must not let a client wait, nor let it pass."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(OUR_FAULT)
+            asyncio.get_running_loop().call_exception_handler({"message": "an exchange failed", "exception": error, "task": task})
+
+    def _set_out(self, kept: BackendConnection | None, pause: float = 0.0) -> None:
         if kept is not None:
             self._begin(kept)
             return
         self._client.deadline = _FOREVER  # connecting has its own
-        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+        self._wait(self._connect(pause))
 
-    async def _connect(self) -> None:
+    async def _connect(self, pause: float) -> None:
+        if pause:
+            await asyncio.sleep(pause)
         try:
-            connection = await self._edge.pool.connect(self._origin)
-        except TimeoutError:
-            self._connecting = None
-            self._reply(GATEWAY_TIMEOUT, with_cookies=True)
-        except OSError:
-            self._connecting = None
-            self._reply(BAD_GATEWAY, with_cookies=True)
+            connection = await self._edge.pool.connect(self._approach.origin)
+        except OSError as error:  # TimeoutError is one
+            self._task = None
+            self._edge.failures.failed(self._account)
+            if not self._again(delivered=False):
+                self._reply(GATEWAY_TIMEOUT if isinstance(error, TimeoutError) else BAD_GATEWAY, with_cookies=True)
         else:
-            self._connecting = None
+            self._task = None
             self._begin(connection)
+
+    def _again(self, *, delivered: bool) -> bool:
+        """After a failure: set out once more, if it may be."""
+        pause = None if self._over else self._approach.again(delivered=delivered)
+        if pause is not None:
+            self._set_out(None, pause)
+        return pause is not None
 
     def _begin(self, connection: BackendConnection) -> None:
         self._backend = connection
@@ -170,7 +140,7 @@ class Exchange:
             connection.exchange = None
             self.backend_lost()
             return
-        connection.transport.write(self._head)
+        connection.transport.write(self._approach.head)
         self._client.gate.release("early")
         self._touch()
         if not self._body.done:
@@ -215,8 +185,8 @@ class Exchange:
         self._over = True
         self._account.whole = False
         self._edge.ended(self._account)
-        if self._connecting is not None:
-            self._connecting.cancel()
+        if self._task is not None:
+            self._task.cancel()
         if self._backend is not None:
             if self._tunnel:
                 self._backend.exchange = None
@@ -266,6 +236,8 @@ class Exchange:
         except Refused:
             self._fail(BAD_GATEWAY)
             return
+        if self._coder is not None:
+            payload = self._coder.feed(payload) + (self._coder.finish() if self._answer_body.done else self._coder.flush())
         self._account.sent += len(payload)
         if self._chunks:
             payload = (chunk(payload) if payload else b"") + (LAST_CHUNK if self._answer_body.done else b"")
@@ -293,13 +265,20 @@ class Exchange:
         return b""
 
     def _open(self, response: ResponseHead) -> bytes:
-        framing = response.framing
         self._answer = response
         self._account.status = self._account.origin_status = response.status
-        self._answer_body = body_reader(framing)
-        self._chunks = framing.length is None and self._request.minor == 1
-        self._persistent &= (framing.length is not None or self._chunks) and self._body.done and not self._edge.draining
-        return response_head(response, self._passage.edits, self._cookies, chunked=self._chunks, close=not self._persistent)
+        self._edge.failures.answered(self._account)
+        self._answer_body = body_reader(response.framing)
+        passage, edits = self._approach.passage, self._approach.passage.edits
+        if passage.codings and not response.framing.empty and response.status != 206:
+            self._coder = next((coder for coding in passage.codings if (coder := coding(response)) is not None), None)
+        if self._coder is not None:
+            response = response._replace(framing=UNTIL_CLOSE)
+            edits = [*edits, self._coder.edits]
+        length = response.framing.length
+        self._chunks = length is None and self._request.minor == 1
+        self._persistent &= (length is not None or self._chunks) and self._body.done and not self._edge.draining
+        return response_head(response, edits, self._approach.cookies, chunked=self._chunks, close=not self._persistent)
 
     def _switch(self, response: ResponseHead, backend: BackendConnection) -> None:
         if not self._request.websocket or response.upgrade != "websocket":
@@ -308,7 +287,7 @@ class Exchange:
         self._persistent = False
         self._account.status = self._account.origin_status = response.status
         client = self._client
-        head = response_head(response, self._passage.edits, self._cookies, chunked=False, close=False)
+        head = response_head(response, self._approach.passage.edits, self._approach.cookies, chunked=False, close=False)
         client.transport.write(head + bytes(backend.buffer))
         backend.buffer.clear()
         client.gate.release("early")
@@ -318,18 +297,20 @@ class Exchange:
         """The server sends no more. True: its connection stays open for what the client still sends."""
         if self._tunnel:
             return self._pass_end(self._client.transport)
-        if self._answer is not None and self._answer.framing == Framing(None) and not self._over:
+        if self._answer is not None and self._answer.framing == UNTIL_CLOSE and not self._over:
+            rest = self._coder.finish() if self._coder is not None else b""
+            self._account.sent += len(rest)
             if self._chunks:
-                self._client.transport.write(LAST_CHUNK)
+                rest = (chunk(rest) if rest else b"") + LAST_CHUNK
+            if rest:
+                self._client.transport.write(rest)
             self._complete()
         return False
 
     def _pass_end(self, other: asyncio.Transport) -> bool:
         """One side of the tunnel sends no more. True: the other still may."""
-        if self._half:
-            return False
-        self._half = True
-        return end_writing(other)
+        half, self._half = self._half, True
+        return not half and end_writing(other)
 
     def backend_lost(self) -> None:
         """The server's connection has ended before its answer."""
@@ -343,12 +324,13 @@ class Exchange:
             self._client.transport.close()
         elif self._answer is not None:
             self._break_off()
-        elif backend.reused and not backend.answered and not self._retried:
+        elif backend.reused and not backend.answered:
             self._account.retries += 1
-            self._retried = True  # the server gave the kept connection up just when it was used again
-            self._set_out(None)
+            self._set_out(None)  # the server gave the kept connection up just when it was used again: only what is repeatable gets here
         else:
-            self._reply(BAD_GATEWAY, with_cookies=True)
+            self._edge.failures.failed(self._account)
+            if backend.answered or not self._again(delivered=True):
+                self._reply(BAD_GATEWAY, with_cookies=True)
 
     def backend_full(self) -> None:
         """The server does not take what is written."""
@@ -384,8 +366,8 @@ class Exchange:
         self._client.transport.write(
             answer_bytes(
                 answer,
-                self._passage.edits,
-                self._cookies if with_cookies else (),
+                self._approach.passage.edits,
+                self._approach.cookies if with_cookies else (),
                 close=not keep,
                 with_body=self._request.method != "HEAD",
             )
@@ -397,6 +379,9 @@ class Exchange:
         if self._answer is not None or self._tunnel:
             self._break_off()
             return
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
         if self._backend is not None:
             self._backend.drop()
             self._backend = None

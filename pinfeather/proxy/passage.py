@@ -5,9 +5,10 @@ itself (a client is not trusted to say it), and so are names that some servers r
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import quote
 
 from pinfeather.model.decide import normal_path, normal_query
@@ -54,6 +55,27 @@ Edit = Mapping[str, str] | Addition
 """A change to every answer: fields to set, an empty value removes them; or one more field."""
 
 
+class Coder(Protocol):
+    """One answer's body on its way into another coding."""
+
+    @property
+    def edits(self) -> Mapping[str, str]:
+        """What its head says otherwise."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What comes out for `data`; perhaps nothing yet."""
+
+    def flush(self) -> bytes:
+        """Whatever was held back, so that the client can read all that the server has said."""
+
+    def finish(self) -> bytes:
+        """The end."""
+
+
+Coding = Callable[[ResponseHead], Coder | None]
+"""Asked once for an answer that has a body; None leaves it as it is."""
+
+
 @dataclass(slots=True)
 class Passage:
     """A request between its head and its server. Middlewares change it in place; `edits` are applied to every answer."""
@@ -66,6 +88,9 @@ class Passage:
     client: str
     fields: list[Field]
     edits: list[Edit] = field(default_factory=list)
+    codings: list[Coding] = field(default_factory=list)
+    attempts: int = 0  # tries in all, as a `retry` says; 0: nobody said
+    retry_interval: float = 0.0  # seconds before the first one more
 
     @classmethod
     def of(cls, request: RequestHead, client: str, scheme: str) -> "Passage":
