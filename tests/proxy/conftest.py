@@ -160,6 +160,11 @@ class Stage:
         while not holds():  # noqa: ASYNC110 - other ends of sockets set no event
             await asyncio.sleep(0.01)
 
+    async def until_seen(self, backend: Backend, count: int) -> None:
+        """Ask until a server has seen so many requests."""
+        while len(backend.seen) < count:
+            await self.get()
+
     async def settle(self, count: Callable[[], int]) -> None:
         """Wait until nothing moves any more: a third of a second without a byte."""
         before, now = -1, count()
@@ -223,7 +228,7 @@ def play(tmp_path: Path) -> Play:
             path.write_text(json.dumps(document(named)))
             proxy = Proxy(
                 path,
-                {name: ("127.0.0.1", 0) for name in listen},
+                dict.fromkeys(listen, ("127.0.0.1", 0)),
                 ("127.0.0.1", 0),
                 seal or Seal(b"a key of the test"),
                 load=lambda _, text: Document.model_validate_json(text),
