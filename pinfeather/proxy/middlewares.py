@@ -4,39 +4,39 @@ What cannot be executed here raises `Closed` while the document is made ready: i
 Status codes and texts are Traefik's (3.7, pkg/middlewares/{redirect,auth,ipallowlist,stripprefix,replacepath}).
 """
 
-import base64
-import binascii
-import hashlib
+import asyncio
 import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from pinfeather.model.document import Document
 from pinfeather.model.middlewares import (
     AddPrefix,
     BasicAuth,
     Chain,
+    Compress,
+    ForwardAuth,
     Headers,
     IPAllowList,
+    RateLimit,
     RedirectRegex,
     RedirectScheme,
     ReplacePath,
     ReplacePathRegex,
+    Retry,
     StripPrefix,
 )
-from pinfeather.model.noun import Noun, Template
+from pinfeather.model.noun import Noun, Template, seconds
+from pinfeather.proxy.basic_auth import basic_auth
+from pinfeather.proxy.compress import compress
+from pinfeather.proxy.forward_auth import forward_auth
 from pinfeather.proxy.passage import DEFAULT_PORTS, FRAMING_FIELDS, REASONS, Answer, Passage, visible
-from pinfeather.proxy.passwords import Check, checker
+from pinfeather.proxy.rate_limit import Unshareable, retry_fields
 from pinfeather.proxy.resources import Resources
-
-Step = Callable[[Passage], Answer | None]
-"""Changes the request, or answers it and so ends its way."""
+from pinfeather.proxy.step import Outcome, Step, Unfit
 
 _GROUP = re.compile(r"\$(?:(\$)|([0-9A-Za-z_]+)|\{([0-9A-Za-z_]+)\})")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_REMEMBERED = 1024  # passwords that were right once
 
 
 class Closed(Exception):  # noqa: N818 - says what a route is
@@ -46,10 +46,6 @@ class Closed(Exception):  # noqa: N818 - says what a route is
         super().__init__(f"middleware {middleware!r}: {why}")
         self.middleware = middleware
         self.why = why
-
-
-class _Unfit(Exception):  # noqa: N818
-    """Why one noun cannot be executed; `steps` adds the name."""
 
 
 def steps(document: Document, names: Sequence[str], resources: Resources) -> tuple[Step, ...]:
@@ -66,15 +62,28 @@ def _named(document: Document, name: str, above: tuple[str, ...], resources: Res
     config = middleware.config
     if isinstance(config, Chain):
         return tuple(step for part in config.middlewares for step in _named(document, part, (*above, name), resources))
-    build = _BUILDERS.get(type(config))
-    if build is None:
-        raise Closed(name, f"the kind {middleware.kind!r} is not executed by this proxy")
     if _templated(config):
         raise Closed(name, "it contains a template")
     try:
-        return (build(config),)
-    except _Unfit as unfit:
+        step = _built(name, config, resources)
+    except Unfit as unfit:
         raise Closed(name, str(unfit)) from unfit
+    return () if step is None else (step,)
+
+
+def _built(name: str, config: Noun, resources: Resources) -> Step | None:
+    """What the noun does; None where it does nothing to any request. Raises Unfit."""
+    match config:
+        case BasicAuth():
+            return basic_auth(config, resources)
+        case RateLimit():
+            return _rate_limit(name, config, resources)
+        case ForwardAuth():
+            return forward_auth(config, resources)
+        case _ if (build := _BUILDERS.get(type(config))) is not None:
+            return build(config)
+        case _:
+            raise Unfit("its kind is not executed by this proxy")
 
 
 def _templated(config: Noun) -> bool:
@@ -209,9 +218,9 @@ def _replace_path_regex(config: ReplacePathRegex) -> Step:
 def _headers(config: Headers) -> Step:
     for name, value in (*config.request.items(), *config.response.items()):
         if name.lower() in FRAMING_FIELDS:
-            raise _Unfit(f"the header {name!r} belongs to the connection, not to the message")
+            raise Unfit(f"the header {name!r} belongs to the connection, not to the message")
         if _FIELD_VALUE.fullmatch(value) is None:
-            raise _Unfit(f"the value of {name!r} cannot stand in a header")
+            raise Unfit(f"the value of {name!r} cannot stand in a header")
     request, response = dict(config.request), dict(config.response)
 
     def step(passage: Passage) -> Answer | None:
@@ -226,7 +235,7 @@ def _headers(config: Headers) -> Step:
 
 def _ip_allow_list(config: IPAllowList) -> Step:
     if config.depth is not None:
-        raise _Unfit("`depth` reads X-Forwarded-For, which this proxy takes from nobody")
+        raise Unfit("`depth` reads X-Forwarded-For, which this proxy takes from nobody")
     status = config.reject_status or 403
     networks = [ipaddress.ip_network(text, strict=False) for text in config.source_ranges]
     refusal = Answer(status, REASONS.get(status, "").encode())
@@ -240,78 +249,32 @@ def _ip_allow_list(config: IPAllowList) -> Step:
     return step
 
 
-@dataclass(frozen=True, slots=True)
-class _Users:
-    checks: Mapping[bytes, Check]
-    right: dict[bytes, None]  # digests of credentials that were right: MD5 in Python costs a millisecond each time
-
-    def known(self, credentials: str) -> str | None:
-        """The user's name, if the `Basic` credentials are right."""
-        try:
-            plain = base64.b64decode(credentials, validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        user, colon, password = plain.partition(b":")
-        check = self.checks.get(user)
-        digest = hashlib.sha256(plain).digest()
-        if digest in self.right:
-            return user.decode("latin-1")
-        if check is None:
-            next(iter(self.checks.values()))(password)  # an unknown user takes as long as a known one
-            return None
-        if not colon or not check(password):
-            return None
-        if len(self.right) >= _REMEMBERED:
-            self.right.clear()
-        self.right[digest] = None
-        return user.decode("latin-1")
-
-
-def _basic_auth(config: BasicAuth) -> Step:
-    users = _Users(_checks(config), {})
-    realm = (config.realm or "traefik").replace("\\", "\\\\").replace('"', '\\"')
-    if _FIELD_VALUE.fullmatch(realm) is None:
-        raise _Unfit("the realm cannot stand in a header")
-    name_field = config.header_field
-    if name_field is not None and name_field.lower() in FRAMING_FIELDS:
-        raise _Unfit(f"the header {name_field!r} belongs to the connection, not to the message")
-    refusal = Answer(401, b"401 Unauthorized\n", (("Content-Type", "text/plain"), ("WWW-Authenticate", f'Basic realm="{realm}"')))
-
-    def step(passage: Passage) -> Answer | None:
-        given = passage.values("authorization")
-        scheme, _, credentials = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        user = users.known(credentials.strip(" ")) if scheme.lower() == "basic" else None
-        if user is None:
-            return refusal
-        if name_field is not None:
-            if _FIELD_VALUE.fullmatch(user) is None:
-                return refusal
-            passage.put(name_field, user)
-        if config.remove_header:
-            passage.put("Authorization", "")
+def _rate_limit(name: str, config: RateLimit, resources: Resources) -> Step | None:
+    try:
+        buckets = resources.buckets(name, config)
+    except Unshareable as unshareable:
+        raise Unfit(str(unshareable)) from unshareable
+    if buckets is None:
         return None
+    refusal = REASONS[429].encode()
+
+    def step(passage: Passage) -> Outcome | Awaitable[Outcome]:
+        passes, wait = buckets.take(passage.client, asyncio.get_running_loop().time())
+        if not passes:
+            return Answer(429, refusal, retry_fields(wait))
+        return asyncio.sleep(wait, None) if wait else None
 
     return step
 
 
-def _checks(config: BasicAuth) -> dict[bytes, Check]:
-    lines = list(config.users)
-    if config.users_file is not None:
-        try:
-            text = Path(config.users_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise _Unfit("its users file cannot be read") from error
-        lines += [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    checks: dict[bytes, Check] = {}
-    for line in lines:
-        user, colon, hashed = line.partition(":")
-        check = checker(hashed.strip()) if colon else None
-        if check is None:
-            raise _Unfit("a user's password hash is neither {SHA} nor MD5 ($apr1$, $1$), the two that are checked here")
-        checks[user.encode("utf-8")] = check
-    if not checks:
-        raise _Unfit("it knows no user")
-    return checks
+def _retry(config: Retry) -> Step:
+    interval = seconds(config.initial_interval) if config.initial_interval else 0.0
+
+    def step(passage: Passage) -> Answer | None:
+        passage.attempts, passage.retry_interval = config.attempts, interval
+        return None
+
+    return step
 
 
 _BUILDERS: Mapping[type[Noun], Callable[[Noun], Step]] = {
@@ -322,6 +285,7 @@ _BUILDERS: Mapping[type[Noun], Callable[[Noun], Step]] = {
     ReplacePath: _replace_path,  # type: ignore[dict-item]
     ReplacePathRegex: _replace_path_regex,  # type: ignore[dict-item]
     Headers: _headers,  # type: ignore[dict-item]
-    BasicAuth: _basic_auth,  # type: ignore[dict-item]
+    Compress: compress,  # type: ignore[dict-item]
+    Retry: _retry,  # type: ignore[dict-item]
     IPAllowList: _ip_allow_list,  # type: ignore[dict-item]
 }

@@ -8,8 +8,9 @@ and is refused otherwise, taking nothing.
 Traefik forgets a bucket after a second or after one token's time, so that after a short silence a whole burst passes again.
 Here a bucket is forgotten when it is full, which loses nothing; and at 65,536 sources the one that was silent longest, as there.
 
-Several processes share one limit by parts: each gets its share of rate and burst, so that together they never let more pass
-than was said. Where a share of the burst is less than one request, a request waits until its token is whole.
+Several processes share one limit by parts: each gets its share of rate and burst, so that from any quiet moment on they let
+no more pass together than was said. Where a share of the burst is less than one request, a request waits until its token is
+whole; requests that come to all processes at one instant then pass at one instant too, one a process.
 """
 
 from collections import OrderedDict

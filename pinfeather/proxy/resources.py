@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from pinfeather.model.middlewares import RateLimit
+from pinfeather.proxy.asking import Questions
+from pinfeather.proxy.backend import Origin
 from pinfeather.proxy.rate_limit import Buckets, Limit
 
 T = TypeVar("T")
@@ -20,7 +22,7 @@ class Resources:
         self.workers = workers
         self._buckets: dict[tuple[str, RateLimit], Buckets] = {}
         self._threads: ThreadPoolExecutor | None = None
-        self._closing: list[Callable[[], None]] = []
+        self._questions: dict[Origin, Questions] = {}
 
     def buckets(self, name: str, config: RateLimit) -> Buckets | None:
         """The buckets of a limit, those from before where it is the same; None where nothing is limited.
@@ -43,15 +45,14 @@ class Resources:
             self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2), "pinfeather-check")
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def at_close(self, ending: Callable[[], None]) -> None:
-        """Call this when the proxy ends."""
-        self._closing.append(ending)
+    def questions(self, origin: Origin) -> Questions:
+        """The connections to a server that is asked about requests."""
+        return self._questions.setdefault(origin, Questions(origin))
 
     def close(self) -> None:
         """The proxy ends."""
-        endings, self._closing = self._closing, []
-        for ending in endings:
-            ending()
+        for questions in self._questions.values():
+            questions.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None

@@ -11,9 +11,10 @@ from pinfeather.model.services import LoadBalancer, Server
 from pinfeather.proxy.backend import Origin
 from pinfeather.proxy.cookies import Bound, Seal, StickyCookies, apart
 from pinfeather.proxy.entrances import Entrances
-from pinfeather.proxy.middlewares import Closed, Step, steps
+from pinfeather.proxy.middlewares import Closed, steps
 from pinfeather.proxy.reasons import levels
 from pinfeather.proxy.resources import Resources
+from pinfeather.proxy.step import Step
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -113,8 +114,18 @@ class Serving:
         return self._targets[service][server]
 
     def state(self, before: Mapping[tuple[str, str], Status]) -> State:
-        """The state to begin with: what is known of a server from before, else up, as in Traefik."""
-        return State(servers={name: tuple(before.get((name, key), Status.UP) for key in keys) for name, keys in self.servers.items()})
+        """The state to begin with: what is known of a server from before, if it is asked again; else up, as in Traefik."""
+        checked = {
+            name
+            for name, service in self.document.services.items()
+            if isinstance(service, LoadBalancer) and service.health_check is not None and service.health_check.mode != "grpc"
+        }
+        return State(
+            servers={
+                name: tuple(before.get((name, key), Status.UP) if name in checked else Status.UP for key in keys)
+                for name, keys in self.servers.items()
+            }
+        )
 
 
 def _uses(document: Document) -> Iterable[tuple[str, tuple[str, ...]]]:
