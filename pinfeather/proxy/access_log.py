@@ -118,8 +118,10 @@ def _reason(account: Account) -> str:
         return "undecided"
     if account.origin_status:
         return "answered"
+    if not account.status:
+        return "client went"
     if account.origin is not None:
-        return "server failed" if account.status else "client went"
+        return "server failed"
     if decision.route is not None and decision.route in live.serving.closed:
         return "closed"
     return "middleware" if decision.reason == "forward" or decision.middlewares else decision.reason
@@ -199,8 +201,8 @@ class AccessLog:
     def _run(self) -> None:
         while True:
             self._wake.wait()
+            self._wake.clear()  # before looking at anything: what comes from here on wakes again
             ending = self._closing.wait(_GATHER)
-            self._wake.clear()
             if self._reopen:
                 self._reopen = False
                 self._open_again()
