@@ -96,7 +96,7 @@ def test_a_client_that_goes_while_it_is_asked_about(play: Play, server: type[Bac
 
     async def scenario(stage: Stage) -> None:
         async with stage.client() as (_, writer):
-            writer.write(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+            writer.write(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\n")
             await asked.wait()
             writer.transport.abort()
         await stage.until(lambda: not stage.proxy.edge.connections)
