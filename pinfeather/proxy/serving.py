@@ -63,6 +63,11 @@ class Serving:
             for name in route.targets
             if external(name)
         ]
+        notes += [
+            f"route {route.name!r}: what it says of observability is not executed, its requests are logged and counted as all are"
+            for route in document.routes
+            if route.observability is not None
+        ]
         entrances = Entrances.of(document)
         notes += entrances.notes
         return cls(
@@ -159,11 +164,13 @@ def _left_out(name: str, service: LoadBalancer) -> Iterable[str]:
     for server in service.servers:
         if _target(server, True) is None:
             yield f"service {name!r}: the server {server.key!r} has no http(s) address, requests to it are answered 503"
+        elif server.preserve_path:
+            yield f"service {name!r}: the path of the server {server.key!r} is not put before the request's"
     check = service.health_check
     if check is not None and check.mode == "grpc":
         yield f"service {name!r}: gRPC health checks are not executed, its servers count as up"
-    if service.passive_health_check is not None:
-        yield f"service {name!r}: passive health checks are not executed"
+    if check is not None and check.follow_redirects:
+        yield f"service {name!r}: health checks follow no redirects, so that no server sends them elsewhere"
     if service.strategy not in (None, "wrr"):
         yield f"service {name!r}: the strategy {service.strategy!r} is not executed, servers are drawn by weight"
     if service.sticky is not None and service.sticky.source_address is not None:

@@ -24,6 +24,7 @@ class Answering(BaseHTTPRequestHandler):
     """A server that keeps connections and says little; `/slow` waits until the test lets it go."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet
     free = threading.Event()
     begun = threading.Semaphore(0)
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pinfeather.model.document import Document
 from pinfeather.model.sticky import Cookie
 from pinfeather.proxy.cookies import Seal, set_cookie
 from pinfeather.proxy.flow import Settings
+from pinfeather.proxy.serving import Serving
 
 if TYPE_CHECKING:
     from conftest import Backend, Message, Play, Stage, Turn
@@ -284,3 +286,31 @@ def test_admin(play: Play, server: type[Backend]) -> None:
         assert (await stage.get("/state")).body == b"b"  # a client's port knows nothing of it
 
     play(scenario, server("b"), settings=Settings(tick=0.05))
+
+
+def test_what_is_not_executed_is_said() -> None:
+    servers = [{"url": "http://a"}]
+    said = {
+        "is closed: middleware 'strange'": {"r": {"middlewares": ["strange"]}},
+        "belongs to another provider": {"r": {"to": "x@docker"}},
+        "observability": {"r": {"observability": {"access_logs": False}}},
+        "has no http(s) address": {"s": {"servers": [{"kubernetes": {"service": "s", "port": 80}}]}},
+        "is not put before": {"s": {"servers": [{"url": "http://a/b", "preserve_path": True}]}},
+        "gRPC health checks": {"s": {"servers": servers, "health_check": {"path": "/", "mode": "grpc"}}},
+        "follow no redirects": {"s": {"servers": servers, "health_check": {"path": "/", "follow_redirects": True}}},
+        "the strategy 'p2c'": {"s": {"servers": servers, "strategy": "p2c"}},
+        "by source address": {"s": {"servers": servers, "sticky": {"source_address": {}}}},
+        "servers transport": {"s": {"servers": servers, "servers_transport": "t@file"}},
+    }
+    for part, change in said.items():
+        document = Document.model_validate(
+            {
+                "routes": [{"name": "r", "to": "s", **change.get("r", {})}],
+                "services": {"s": change.get("s", {"servers": servers})},
+                "middlewares": {"strange": {"other": {"kind": "inFlightReq", "config": {}}}},
+            }
+        )
+        (note,) = Serving.of(document, Seal(b"key"), "r").notes
+        assert part in note
+    executed = {"servers": servers, "passive_health_check": {"max_failed_attempts": 2}, "health_check": {"path": "/"}}
+    assert Serving.of(Document.model_validate({"services": {"s": executed}}), Seal(b"key"), "r").notes == ()
