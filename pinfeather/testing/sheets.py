@@ -17,21 +17,20 @@ An `Options:` line in a section of a format holds pairs in backquotes: Options: 
 values for expressions in the same way, `EXPR=value`, and the line `It reads as the document.` claims that it is `## Document`.
 Everything but prose, the document, the input and the requests is generated; `--accept-cases` writes it again.
 
-A request is written as for curl, `GET http://shop.example/path?a=b -H 'X-Canary: yes' -b canary=v2`, and then what curl
-does not know: `--bound COOKIE=WHAT` (WHAT is a service, or the URL of a server), `--down SERVICE` or `--down SERVICE/2`
-(servers count from 1), `--draining` likewise, `--entry-point NAME` (else `web`, or `websecure` for https), `--from ADDRESS`.
+A request is written as for curl, `GET http://shop.example/path?a=b -H 'X-Canary: yes' -b canary=v2`, and then what curl does not know:
+`--bound COOKIE=WHAT` (WHAT is a service, or the URL of a server), `--down SERVICE/2` (`pinfeather/_curl.py`). Its entry point is `web`, or
+`websecure` for https, where it names none.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from pinfeather.model.decide import Request, State, Status, normal_path
+from pinfeather import _curl
+from pinfeather.model.decide import Request, State, Status
 from pinfeather.model.document import Document
 from pinfeather.model.services import LoadBalancer
 
@@ -342,52 +341,10 @@ def row_line(text: str, outcome: str) -> str:
     return f"| `{shown[0]}` | {shown[1]} |"
 
 
-_STATUS = {"--down": Status.DOWN, "--draining": Status.DRAINING}
-
-
 def request_of(text: str) -> tuple[Request, tuple[tuple[Status, str, int | None], ...]]:
     """The request that a line says, and the states of servers. Raises ValueError with what is wrong."""
-    words = shlex.split(text)
-    method = words.pop(0) if words and words[0].isalpha() and words[0].isupper() else "GET"
-    if not words or words[0].startswith("-"):
-        raise ValueError(f"the request {text!r} has no URL")
-    url = urlsplit(words[0] if "://" in words[0] else f"http://{words[0]}")
-    headers: list[tuple[str, str]] = []
-    bindings: dict[str, str] = {}
-    states: list[tuple[Status, str, int | None]] = []
-    tls = url.scheme == "https"
-    entry_point, client = "websecure" if tls else "web", "127.0.0.1"
-    rest = words[1:]
-    if len(rest) % 2:
-        raise ValueError(f"{rest[-1]!r} stands alone at the end of the request")
-    for option, value in zip(rest[::2], rest[1::2], strict=True):
-        if option == "-H":
-            name, _, content = value.partition(":")
-            headers.append((name.lower(), content.strip().encode().decode("latin-1")))
-        elif option == "-b":
-            headers.append(("cookie", value.encode().decode("latin-1")))
-        elif option == "--bound":
-            cookie, _, what = value.partition("=")
-            bindings[cookie] = what
-        elif option in _STATUS:
-            service, slash, number = value.rpartition("/")
-            states.append((_STATUS[option], service, int(number) - 1) if slash else (_STATUS[option], value, None))
-        elif option == "--entry-point":
-            entry_point = value
-        elif option == "--from":
-            client = value
-        else:
-            raise ValueError(f"a request has no option {option!r}")
-    request = Request(
-        host=url.netloc,
-        path=normal_path(url.path or "/"),
-        method=method,
-        headers=tuple(headers),
-        query=url.query,
-        entry_point=entry_point,
-        tls=tls,
-        sni=(url.hostname or "") if tls else "",
-        client=client,
-        bindings=bindings,
-    )
-    return request, tuple(states)
+    asked = _curl.parse(text)
+    request = asked.request
+    if not request.entry_point:
+        request = replace(request, entry_point="websecure" if request.tls else "web")
+    return request, asked.states
