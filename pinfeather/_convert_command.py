@@ -10,21 +10,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pinfeather import _render
-from pinfeather._convert import Converted, converted, options_for, read
+from pinfeather._convert import Converted, converted, options_for
 from pinfeather._files import FileError, write_atomic
 from pinfeather._plugins import translator
 from pinfeather._progress import Progress
+from pinfeather._reading import Extra, instance_of, prepared, read_groups
 from pinfeather._sources import Group, UsageError, file, readers_for, source
 from pinfeather.model.diagnostics import ALLOWABLE, Allowed, Code, Diagnostic, Report, Severity, error, nearest
-from pinfeather.model.document import Document, EntryPoint
+from pinfeather.model.document import EntryPoint
 from pinfeather.model.features import Feature
-from pinfeather.translators.contract import NOTHING, AnyTranslator, Emitted, Options, Parsed, TextFile
+from pinfeather.translators.contract import AnyTranslator, Emitted, Options, Parsed, TextFile
 
 _COMMENT = re.compile(r"(^|\s)#.*")
 MARK = "# Written by `pinfeather convert`, which may write over it."
-
-Extra = Mapping[str, str | bool]
-"""Options of the formats that were given as flags."""
 
 
 class _Chosen(NamedTuple):
@@ -51,7 +49,7 @@ def convert(given: argparse.Namespace, extra: Extra) -> int:
         allowed += allowances(Path(given.allow_file))
     with Progress() as progress:
         progress.stage("reading")
-        parsed = _prepared(_read(chosen), chosen, given)
+        parsed = prepared(read_groups(chosen.readers), given.bind, given.servers, chosen.entry_points)
         result = converted(parsed, chosen.writer, chosen.options, allowed=allowed, best_effort=given.best_effort, stage=progress.stage)
     result = result._replace(report=Report.of((*doubts, *said, *result.report.diagnostics)))
     _tell(result.report, given, result)
@@ -76,7 +74,7 @@ def _chosen(
 ) -> tuple[_Chosen | None, tuple[Diagnostic, ...]]:
     """Every format with its options: those of the instance, and the flags, which are stronger."""
     formats = [writer, *(reader for reader, _ in groups)]
-    options, points, said = _instance(formats, given)
+    options, points, said = instance_of(formats, given.instance, given.from_static)
     if any(finding.severity is Severity.ERROR for finding in said):
         return None, said
     wanted = {**options, **extra}
@@ -90,89 +88,6 @@ def _chosen(
         return None, (*said, *wrong)
     readers = tuple((group, each) for group, each in zip(groups, read_options, strict=True) if each is not None)
     return _Chosen(readers, writer, write_options, points), said
-
-
-def _instance(
-    formats: Iterable[AnyTranslator], given: argparse.Namespace
-) -> tuple[Extra, Mapping[str, EntryPoint], tuple[Diagnostic, ...]]:
-    if given.instance is None and given.from_static is None:
-        return NOTHING, NOTHING, ()
-    from pinfeather._instance import read_instance, read_static
-
-    known = {name for each in formats for name in each.options.model_fields}
-    read_files = []
-    if given.from_static is not None:
-        read_files.append(read_static(file(Path(given.from_static))))
-    if given.instance is not None:
-        read_files.append(read_instance(file(Path(given.instance)), known))
-    options = {name: value for each in read_files for name, value in each.options.items() if name in known}
-    points = {name: point for each in read_files for name, point in each.entry_points.items()}
-    return options, points, tuple(finding for each in read_files for finding in each.diagnostics)
-
-
-def _pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
-    """`KEY=VALUE` pairs. Raises UsageError."""
-    found: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{flag} {text}: write it as KEY=VALUE")
-        found[key] = value
-    return found
-
-
-def _bindings(texts: Iterable[str]) -> dict[str, str]:
-    from pinfeather.model.bind import binding
-
-    found: dict[str, str] = {}
-    for text in texts:
-        pair = binding(text)
-        if pair is None:
-            raise UsageError(f"--bind {text}: write it as EXPR=VALUE, such as '.Values.domain=example.com'")
-        found[pair[0]] = pair[1]
-    return found
-
-
-# What is read ----------------------------------------------------------------------------------------------------------
-
-
-def _read(chosen: _Chosen) -> Parsed:
-    parts = [read(inputs, reader, options) for (reader, inputs), options in chosen.readers]
-    if len(parts) == 1:
-        return parts[0]
-    from pinfeather._merge import merged
-
-    return merged(parts)
-
-
-def _prepared(parsed: Parsed, chosen: _Chosen, given: argparse.Namespace) -> Parsed:
-    """The document with its templates bound, its servers named and its entry points known."""
-    document = parsed.document
-    found: list[Diagnostic] = list(parsed.diagnostics)
-    if given.bind and document is not None:
-        from pinfeather.model.bind import bind
-
-        document, said = bind(document, _bindings(given.bind))
-        found += said
-    if given.servers and document is not None:
-        document = _with_servers(document, given.servers, found)
-    if chosen.entry_points and document is not None:
-        from pinfeather._instance import with_entry_points
-
-        document = with_entry_points(document, chosen.entry_points)
-    return parsed._replace(document=document, diagnostics=tuple(found))
-
-
-def _with_servers(document: Document, texts: Iterable[str], found: list[Diagnostic]) -> Document:
-    from pinfeather.model.servers import WrongServersError, with_servers
-
-    wanted = {key: tuple(part.strip() for part in value.split(",")) for key, value in _pairs(texts, "--servers").items()}
-    try:
-        document, said = with_servers(document, wanted)
-    except WrongServersError as problem:
-        raise UsageError(str(problem)) from None
-    found += said
-    return document
 
 
 def allowances(path: Path) -> list[Allowed]:
