@@ -26,6 +26,7 @@ REAL_PARTS = {
     "test_ingressroute_real": "an API server of Kubernetes, and Traefik",
     "test_ingress_real": "an API server of Kubernetes, and Traefik",
     "test_beside_traefik": "Traefik and the reference proxy",
+    "test_raw": "Traefik, HAProxy and the reference proxy",
     "test_sheets": "Traefik, the reference proxy and servers",
     "test_sheets_elsewhere": "Traefik, an API server of Kubernetes and a stand-in of Docker's API",
     "test_no_way_round": "Traefik, the reference proxy and servers",
