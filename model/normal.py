@@ -62,8 +62,8 @@ def _number(priority: int | Template | None) -> int:
     return 0 if priority is None or isinstance(priority, Template) else priority
 
 
-def _rank(route: Route, canary: Canary | None) -> tuple[int, int, int, int, int]:
-    """What a rung comes first by; the smaller one does."""
+def rank(route: Route, canary: Canary | None) -> tuple[int, int, int, int, int]:
+    """What a rung comes first by; the smaller one does: priority, kind of host, kind and length of the path, number of conditions."""
     match = route.match if canary is None else both((*conjuncts(route.match), canary.when))
     priority = route.priority if canary is None else canary.priority
     host, kind, length, parts = _specificity(_lifted(route.hosts, route.path, match))
@@ -77,10 +77,10 @@ def precedence(document: Document) -> tuple[Rung, ...]:
     """
     entries: list[tuple[tuple[int, int, int, int, int], int, int, Rung]] = []
     for index, route in enumerate(document.routes):
-        own = _rank(route, None)
+        own = rank(route, None)
         for number, canary in enumerate(route.canaries):
-            rank = own if canary.priority is None else _rank(route, canary)
-            entries.append((rank, index, number, Rung(index, number)))
+            place = own if canary.priority is None else rank(route, canary)
+            entries.append((place, index, number, Rung(index, number)))
         entries.append((own, index, len(route.canaries), Rung(index, None)))
     entries.sort()  # no two have one index and number
     return tuple(entry[3] for entry in entries)

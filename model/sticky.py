@@ -82,3 +82,25 @@ class Sticky(Noun):
         if (self.cookie is None) == (self.source_address is None):
             raise refuse("value", "sticky needs exactly one of `cookie` and `source_address`")
         return self
+
+
+_SAME_SITE = {"none": "None", "lax": "Lax", "strict": "Strict"}
+
+
+def set_cookie(cookie: Cookie, value: str) -> str:
+    """The text of Set-Cookie in the order of Go's net/http. Without a path it is `/`, as in Traefik; an empty one is left out."""
+    parts = [f"{cookie.name}={value}"]
+    path = "/" if cookie.path is None else cookie.path
+    if path:
+        parts.append(f"Path={path}")
+    if cookie.domain:
+        parts.append(f"Domain={cookie.domain}")
+    if isinstance(cookie.max_age, int) and cookie.max_age != 0:
+        parts.append(f"Max-Age={max(cookie.max_age, 0)}")
+    if cookie.http_only:
+        parts.append("HttpOnly")
+    if cookie.secure:
+        parts.append("Secure")
+    if cookie.same_site is not None:
+        parts.append(f"SameSite={_SAME_SITE[cookie.same_site]}")
+    return "; ".join(parts)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from typing import NamedTuple
 
 from pinfeather.model.balance import Fork, Pool
+from pinfeather.model.canary import Canary
 from pinfeather.model.conditions import failing, http_leaf
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.match import Host, Match, PathIs, either
-from pinfeather.model.normal import Rung
+from pinfeather.model.normal import Rung, rank
 from pinfeather.model.noun import external
 from pinfeather.model.request import Asked, Request, State, Status
 from pinfeather.model.routes import Route
@@ -47,6 +49,51 @@ def trace(table: Table, request: Request, state: State) -> tuple[Step, ...]:
     return tuple(_Tracing(table, request, state).steps())
 
 
+class Rival(NamedTuple):
+    """A route or canary that would have taken the request too, and why it did not."""
+
+    rung: Rung
+    path: Path
+    why: str
+
+
+_CRITERIA = ("a higher priority", "a more exact host", "a more exact kind of path", "a longer path", "more conditions")
+
+
+def rivals(table: Table, request: Request, state: State) -> tuple[Rival, ...]:
+    """Whoever comes after the rung that holds and would hold as well, in order. None where no rung holds."""
+    tracing = _Tracing(table, request, state)
+    winner: Rung | None = None
+    found: list[Rival] = []
+    for rung in table.order:
+        if not tracing.rung(rung).holds:
+            continue
+        if winner is None:
+            winner = rung
+        else:
+            path: Path = ("routes", rung.route) if rung.canary is None else ("routes", rung.route, "canaries", rung.canary)
+            found.append(Rival(rung, path, _before(table, winner, rung)))
+    return tuple(found)
+
+
+def _before(table: Table, first: Rung, second: Rung) -> str:
+    """Why one rung is asked before another."""
+    routes = table.document.routes
+    if first.route == second.route:
+        return "its canaries are asked before the route itself" if second.canary is None else "the canaries of a route are asked in order"
+    ranks = [rank(routes[rung.route], None if rung.canary is None else _own(routes[rung.route], rung.canary)) for rung in (first, second)]
+    for criterion, one, other in zip(_CRITERIA, *ranks, strict=True):
+        if one != other:
+            return f"the other one has {criterion} ({-one} to {-other})" if criterion == _CRITERIA[0] else f"the other one has {criterion}"
+    return "the other one stands before it in the document"
+
+
+def _own(route: Route, canary: int) -> Canary | None:
+    """The canary, if it has a place of its own in the order; else it stands where its route does."""
+    found = route.canaries[canary]
+    return None if found.priority is None else found
+
+
 class _Tracing:
     def __init__(self, table: Table, request: Request, state: State) -> None:
         self.table, self.asked, self.state = table, Asked(request, state), state
@@ -54,14 +101,14 @@ class _Tracing:
 
     def steps(self) -> Iterator[Step]:
         for rung in self.table.order:
-            step = self._rung(rung)
+            step = self.rung(rung)
             yield step
             if step.holds:
                 yield from self._from(rung)
                 return
         yield Step(Kind.ROUTE, ("routes",), False, "no route holds: 404")
 
-    def _rung(self, rung: Rung) -> Step:
+    def rung(self, rung: Rung) -> Step:
         route, path = self.table.document.routes[rung.route], ("routes", rung.route)
         failed = self._route_failing(route, path)
         if rung.canary is None:

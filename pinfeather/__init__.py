@@ -57,6 +57,7 @@ _HOMES = {
     "hookimpl": "pinfeather.translators.hook",
     "Converted": "pinfeather._convert",
     "convert": "pinfeather._convert",
+    "explain": "pinfeather._explain",
     "lint": "pinfeather.model.lint",
     "translator": "pinfeather._plugins",
 }
@@ -65,6 +66,7 @@ __all__ = sorted(_HOMES)
 if TYPE_CHECKING:
     from pinfeather._convert import Converted as Converted
     from pinfeather._convert import convert as convert
+    from pinfeather._explain import explain as explain
     from pinfeather._plugins import translator as translator
     from pinfeather.model.build import build as build
     from pinfeather.model.canary import Canary as Canary

@@ -50,6 +50,8 @@ def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     _reporting(lint, "sarif", "github")
     lint.epilog = "`.pinfeather.toml` and comments say what to leave alone: docs/lint.md. Exit codes: 0 nothing, 1 findings, 2 usage."
 
+    _explain(commands.add_parser("explain", help="say why a request goes where it goes", allow_abbrev=False))
+
     formats = commands.add_parser("formats", help="list the formats, or show what one of them can say", allow_abbrev=False)
     formats.add_argument("name", nargs="?", metavar="NAME")
 
@@ -57,6 +59,27 @@ def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
 
     commands.add_parser("proxy", help="serve a document with the reference proxy", add_help=False)
     return parser, convert
+
+
+def _explain(explain: argparse.ArgumentParser) -> None:
+    explain.usage = "pinfeather explain [OPTION]... FILE... 'curl LINE'"
+    explain.add_argument("files", nargs="+", metavar="FILE", help="what to read, and last the request, as one argument: a curl line")
+    explain.add_argument("--request", metavar="JSON", help="the request as JSON, as a file of it, or - for standard input")
+    explain.add_argument("--report", choices=("text", "json"), default="text", help="how the answer is printed")
+    explain.add_argument("--all", action="store_true", help="show every route that was asked, and every finding")
+    _source(explain)
+    explain.epilog = "The line may go on with --bound COOKIE=WHAT, --down SERVICE[/N], --entry-point NAME, --from ADDRESS: docs/explain.md."
+
+
+def _source(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that reads a document and writes none."""
+    parser.add_argument("--from", dest="source", metavar="FORMAT", help="the format of the files; found by itself where that is clear")
+    parser.add_argument("--bind", action="append", default=[], metavar="EXPR=VALUE", help="put a value in the place of an expression")
+    parser.add_argument(
+        "--servers", action="append", default=[], metavar="REF=URL[,URL]", help="say which servers a Service or a container has"
+    )
+    parser.add_argument("--instance", metavar="FILE", help="what the proxy is configured for: options and entry points")
+    parser.add_argument("--from-static", metavar="FILE", help="the same, from Traefik's static configuration")
 
 
 def format_flags(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,12 @@ def lint(given: argparse.Namespace) -> int:
     return run(given)
 
 
+def explain(given: argparse.Namespace) -> int:
+    from pinfeather._explain_command import run
+
+    return run(given)
+
+
 def formats(given: argparse.Namespace) -> int:
     from pinfeather._formats import page, table
 
@@ -47,6 +53,7 @@ def schema(given: argparse.Namespace) -> int:  # noqa: ARG001 - every command ha
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "lint": lint,
+    "explain": explain,
     "formats": formats,
     "schema": schema,
 }

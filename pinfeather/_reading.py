@@ -27,19 +27,8 @@ class Loaded(NamedTuple):
     formats: tuple[tuple[AnyTranslator, Options], ...] = ()
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of a command that reads a document and writes none."""
-    parser.add_argument("--from", dest="source", metavar="FORMAT", help="the format of the files; found by itself where that is clear")
-    parser.add_argument("--bind", action="append", default=[], metavar="EXPR=VALUE", help="put a value in the place of an expression")
-    parser.add_argument(
-        "--servers", action="append", default=[], metavar="REF=URL[,URL]", help="say which servers a Service or a container has"
-    )
-    parser.add_argument("--instance", metavar="FILE", help="what the proxy is configured for: options and entry points")
-    parser.add_argument("--from-static", metavar="FILE", help="the same, from Traefik's static configuration")
-
-
 def load(files: Sequence[str], given: argparse.Namespace) -> Loaded:
-    """The document of some files, by the options of `arguments`. Without a document the diagnostics say why.
+    """The document of some files, by the options that say how they are read. Without a document the diagnostics say why.
 
     Raises FileError and UsageError.
     """

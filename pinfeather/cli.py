@@ -25,6 +25,7 @@ Routes, canaries and sticky cookies: one model, every proxy's dialect, every los
 commands:
   convert    say a document in another format
   lint       find what is wrong in files and folders
+  explain    say why a request goes where it goes
   formats    list the formats, or show what one of them can say
   schema     print the JSON Schema of a document, for editors
   proxy      serve a document with the reference proxy

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from pinfeather.deploy.ask import POLL, Address, Answer, Silent, ask, wait_for
 from pinfeather.deploy.expected import Expected, Pause, Story, Unfit, bounds, enough, shares
-from pinfeather.proxy.cookies import set_cookie
+from pinfeather.model.sticky import set_cookie
 
 FRESH = 200
 """Clients without a cookie that are asked for."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from pinfeather.deploy.ask import Address, Silent
 from pinfeather.deploy.expected import Story, Unfit
 from pinfeather.deploy.measure import Client, Measured, Row, measure
-from pinfeather.proxy.cookies import set_cookie
+from pinfeather.model.sticky import set_cookie
 from pinfeather.proxy.loading import Unreadable, load_canonical
 
 WIDTH = 110

@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pinfeather.model.balance import Binding
 from pinfeather.model.document import Document
 from pinfeather.model.services import LoadBalancer, Service, Split
-from pinfeather.model.sticky import Cookie, Sticky
+from pinfeather.model.sticky import Cookie, Sticky, set_cookie
 
 _DIGITS = 16
-_SAME_SITE = {"none": "None", "lax": "Lax", "strict": "Strict"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,25 +133,6 @@ def _route_pool(name: str) -> str:
 
 def _service_pool(name: str) -> str:
     return f"service:{name}"
-
-
-def set_cookie(cookie: Cookie, value: str) -> str:
-    """The text of Set-Cookie in the order of Go's net/http. Without a path it is `/`, as in Traefik; an empty one is left out."""
-    parts = [f"{cookie.name}={value}"]
-    path = "/" if cookie.path is None else cookie.path
-    if path:
-        parts.append(f"Path={path}")
-    if cookie.domain:
-        parts.append(f"Domain={cookie.domain}")
-    if isinstance(cookie.max_age, int) and cookie.max_age != 0:
-        parts.append(f"Max-Age={max(cookie.max_age, 0)}")
-    if cookie.http_only:
-        parts.append("HttpOnly")
-    if cookie.secure:
-        parts.append("Secure")
-    if cookie.same_site is not None:
-        parts.append(f"SameSite={_SAME_SITE[cookie.same_site]}")
-    return "; ".join(parts)
 
 
 def _pools(document: Document) -> Iterable[tuple[str, Cookie, Sequence[str]]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pinfeather.model.document import Document
-from pinfeather.model.sticky import Cookie
-from pinfeather.proxy.cookies import Seal, set_cookie
+from pinfeather.model.sticky import Cookie, set_cookie
+from pinfeather.proxy.cookies import Seal
 from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.serving import Serving
 
