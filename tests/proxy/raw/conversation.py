@@ -1,7 +1,7 @@
 """One row of a table, acted out: a server that writes down what reaches it, and a client that says what it is told to say.
 
-Both read by code of their own, apart from the proxy's, and leniently: what a proxy sends is to be seen as it is. A request
-that is not whole is not counted: how much of it is passed on before a proxy notices is a matter of time.
+Both read by code of their own, apart from the proxy's, and leniently: what a proxy sends is to be seen as it is. A request or
+an answer that is not whole is not shown: how much of it is passed on before a proxy notices is a matter of time.
 
 Whether a proxy keeps a connection is asked of the connection: after the first answer the client sends one more request,
 `GET /after`. Where it is answered, the connection was kept.
@@ -143,7 +143,9 @@ class Seen:
     def cells(self, proxy: str) -> str:
         """As the table has it."""
         asked = b"".join(self.row.sent).decode("latin-1")
-        client = ", then ".join(_once([_answer(each, everything=self.row.answer is not None) for each in self.answers]))
+        answers = [_answer(each, everything=self.row.answer is not None) for each in self.answers if each.whole]
+        broken = self.requests and (not answers or not self.answers[-1].whole)
+        client = ", then ".join([*_once(answers), *(["nothing whole"] if broken else [])])
         server = ", then ".join(_request(each, asked, self.server) for each in self.requests)
         if proxy.startswith("Traefik") and not server and client.strip("`") in UNSETTLED:
             client = " or ".join(f"`{each}`" for each in UNSETTLED)
@@ -165,7 +167,7 @@ def _answer(message: Message, *, everything: bool) -> str:
         if message.body and (everything or message.body != b"ok"):
             parts.append(f"body `{shown(message.body)}`")
         parts += [f"trailers `{shown(message.trailers)}`"] if message.trailers else []
-    return " ".join(parts) + ("" if message.whole else " cut off")
+    return " ".join(parts)
 
 
 def _request(message: Message, asked: str, server: str) -> str:
