@@ -105,7 +105,9 @@ def test_a_reload_reaches_all_and_a_bad_one_none(tmp_path: Path, backend: str) -
         admin = proxy.port("admin listens")
         first = {str(state["revision"]) for state in workers(admin).values() if state is not None}
         assert len(first) == 1
-        document.write_text("pinfeather: v1\nroutes: [{nam: r}]\n")
+        bad = tmp_path / "bad"
+        bad.write_text("pinfeather: v1\nroutes: [{nam: r}]\n")
+        bad.replace(document)
         proxy.line("not reloaded, the document from before is kept")
         assert "nam" in str(said(admin, "/state")["reload_error"])
         assert {str(state["revision"]) for state in workers(admin).values() if state is not None} == first
@@ -118,6 +120,10 @@ def test_a_reload_reaches_all_and_a_bad_one_none(tmp_path: Path, backend: str) -
         until(lambda: all(state is not None and state["revision"] not in first for state in workers(admin).values()))
         assert said(admin, "/state")["reload_error"] is None
         assert sum("reloaded: 1 routes" in line for line in proxy.all) == 1  # both did, it is said once
+        os.kill(pids(admin)[0], signal.SIGKILL)
+        proxy.line("has died")
+        until(lambda: len(pids(admin)) == 2)
+        assert all(state is not None and state["revision"] not in first for state in workers(admin).values())
 
 
 def test_cookies_of_one_worker_are_good_in_the_other(tmp_path: Path, backend: str) -> None:
