@@ -72,7 +72,7 @@ class StickyCookies:
     def of(cls, document: Document, seal: Seal) -> "StickyCookies":
         known: dict[str, dict[str, tuple[tuple[str, str, bool], ...]]] = {}
         written: dict[tuple[str, str], str] = {}
-        for pool, cookie, bindings in _pools(document):
+        for pool, cookie, bindings in pools(document):
             values = known.setdefault(cookie.name, {})
             for binding in bindings:
                 value = seal.value(pool, binding)
@@ -135,7 +135,8 @@ def _service_pool(name: str) -> str:
     return f"service:{name}"
 
 
-def _pools(document: Document) -> Iterable[tuple[str, Cookie, Sequence[str]]]:
+def pools(document: Document) -> Iterable[tuple[str, Cookie, Sequence[str]]]:
+    """Each sticky level of a document: its pool, its cookie, and all that it can bind to."""
     for route in document.routes:
         if (cookie := _cookie(route.sticky)) is not None:
             yield _route_pool(route.name), cookie, [*(entry.to for entry in route.split), *(c.to for c in route.canaries)]

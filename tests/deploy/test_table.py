@@ -25,7 +25,7 @@ from pinfeather.deploy.expected import Story
 from pinfeather.deploy.measure import Cell, Measured, measure
 from pinfeather.model.decide import Request, State, Status, Table, decide
 from pinfeather.model.document import Document
-from pinfeather.proxy.cookies import Seal, StickyCookies
+from pinfeather.proxy.cookies import Seal, StickyCookies, apart
 from pinfeather.proxy.loading import load_canonical
 from tests.required import missing
 
@@ -108,7 +108,7 @@ class StandIn(ThreadingHTTPServer):
             even = tuple(entry.model_copy(update={"weight": 1}) for entry in route.split)
             document = document.model_copy(update={"routes": (route.model_copy(update={"split": even}),)})
         self.document = document
-        self.table = Table.of(document)
+        self.table = Table.of(apart(document))
         self.cookies = StickyCookies.of(document, Seal(b"stand-in"))
         self.down: set[str] = set()
 
@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
         self.send_response(200)
-        for line in proxy.cookies.texts(decision):
+        for line in proxy.cookies.texts(decision.set_cookies):
             self.send_header("Set-Cookie", line.replace("; HttpOnly", "") if proxy.flaw == "drops an attribute" else line)
         headers = proxy.document.middlewares["secure-headers"].headers
         assert headers is not None

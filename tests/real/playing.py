@@ -20,7 +20,8 @@ from pinfeather.model.decide import Binding, Request, State, Table, outcomes
 from pinfeather.model.document import Document
 from pinfeather.model.noun import Tree
 from pinfeather.model.services import LoadBalancer
-from pinfeather.proxy.cookies import Seal, StickyCookies
+from pinfeather.model.sticky import Cookie, set_cookie
+from pinfeather.proxy.cookies import Seal, pools
 from pinfeather.testing.sheets import Sheet
 from pinfeather.translators._syntax import yaml
 from tests.parts.servers import Servers
@@ -72,8 +73,13 @@ class Play:
     port: Callable[[str], int]
 
     @cached_property
-    def cookies(self) -> StickyCookies:
-        return StickyCookies.of(self.document, self.seal)
+    def values(self) -> Mapping[tuple[Cookie, str], str]:
+        """By cookie, and what it binds to. Two pools with one cookie have one value, since Traefik's says nothing of the pool."""
+        found: dict[tuple[Cookie, str], str] = {}
+        for pool, cookie, bindings in pools(self.document):
+            for binding in bindings:
+                found.setdefault((cookie, binding), self.seal.value(pool, binding))
+        return found
 
     @cached_property
     def watched(self) -> frozenset[str]:
@@ -96,7 +102,7 @@ class Play:
         for effect, share in outcomes(self.table, request, state).shares.items():
             answer, bound = self._answer(request, effect.status, effect.middlewares, password), effect.set_cookies
             if answer is None:
-                texts = tuple(self.cookies.written[one.cookie, one.value] for one in bound)
+                texts = tuple(set_cookie(one.cookie, self.values[one.cookie, one.value]) for one in bound)
                 server = self.names[effect.server] if effect.server is not None else ""
                 answer = Answer(effect.status, server, texts, self._headers(effect.middlewares))
             before = found.get(answer)
@@ -138,8 +144,8 @@ class Play:
 
     def cookie(self, name: str, binding: str) -> str:
         """The value by which a client says that it is bound; one that nobody issued where the document knows no such binding."""
-        known = self.cookies.known.get(name, {})
-        return next((value for value, bound in known.items() if bound == binding), self.seal.value("nobody", binding))
+        known = (value for (cookie, bound), value in self.values.items() if cookie.name == name and bound == binding)
+        return next(known, self.seal.value("nobody", binding))
 
 
 class Line:
