@@ -50,7 +50,7 @@ def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     _reporting(lint, "sarif", "github")
     lint.epilog = "`.pinfeather.toml` and comments say what to leave alone: docs/lint.md. Exit codes: 0 nothing, 1 findings, 2 usage."
 
-    _explain(commands.add_parser("explain", help="say why a request goes where it goes", allow_abbrev=False))
+    commands.add_parser("explain", help="say why a request goes where it goes", add_help=False)
 
     formats = commands.add_parser("formats", help="list the formats, or show what one of them can say", allow_abbrev=False)
     formats.add_argument("name", nargs="?", metavar="NAME")
@@ -61,14 +61,21 @@ def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     return parser, convert
 
 
-def _explain(explain: argparse.ArgumentParser) -> None:
+def explain_parser() -> argparse.ArgumentParser:
+    """Of a command whose options may stand between its files and the request: use `parse_intermixed_args`."""
+    explain = argparse.ArgumentParser(prog="pinfeather explain", allow_abbrev=False)
     explain.usage = "pinfeather explain [OPTION]... FILE... 'curl LINE'"
     explain.add_argument("files", nargs="+", metavar="FILE", help="what to read, and last the request, as one argument: a curl line")
     explain.add_argument("--request", metavar="JSON", help="the request as JSON, as a file of it, or - for standard input")
+    explain.add_argument(
+        "--traefik", metavar="URL", help="ask the API of a running Traefik what it really holds; files say where it came from"
+    )
     explain.add_argument("--report", choices=("text", "json"), default="text", help="how the answer is printed")
     explain.add_argument("--all", action="store_true", help="show every route that was asked, and every finding")
     _source(explain)
     explain.epilog = "The line may go on with --bound COOKIE=WHAT, --down SERVICE[/N], --entry-point NAME, --from ADDRESS: docs/explain.md."
+    explain.set_defaults(command="explain")
+    return explain
 
 
 def _source(parser: argparse.ArgumentParser) -> None:

@@ -192,7 +192,10 @@ class _Explaining:
 
     def _opened(self, name: str, inside: str | None, above: tuple[str, ...]) -> Iterator[Passed]:
         middleware = self.document.middlewares.get(name)
-        kind = "another provider's" if external(name) else middleware.kind if middleware is not None else "not there"
+        if middleware is None:
+            kind = "another provider's" if external(name) else "not there"
+        else:
+            kind = middleware.kind if middleware.other is None else middleware.other.kind
         yield Passed(name, kind, inside, self._place(("middlewares", name)))
         if middleware is not None and middleware.chain is not None and name not in above:
             for part in middleware.chain.middlewares:

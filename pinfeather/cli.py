@@ -44,8 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _printed(HELP)
     if words[0] == "--version":
         return _printed(f"pinfeather {VERSION}\n")
-    from pinfeather._arguments import parsers
+    from pinfeather._arguments import explain_parser, parsers
 
+    if words[0] == "explain":
+        asked = explain_parser().parse_intermixed_args(words[1:])
+        return _guarded(lambda: _command(asked))
     parser, convert = parsers()
     if words[:1] == ["convert"] and not {"-h", "--help"} & set(words):
         return _guarded(lambda: _convert(parser, convert, words))
