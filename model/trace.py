@@ -79,13 +79,13 @@ def rivals(table: Table, request: Request, state: State) -> tuple[Rival, ...]:
 def _before(table: Table, first: Rung, second: Rung) -> str:
     """Why one rung is asked before another."""
     routes = table.document.routes
-    if first.route == second.route:
-        return "its canaries are asked before the route itself" if second.canary is None else "the canaries of a route are asked in order"
     ranks = [rank(routes[rung.route], None if rung.canary is None else _own(routes[rung.route], rung.canary)) for rung in (first, second)]
     for criterion, one, other in zip(_CRITERIA, *ranks, strict=True):
         if one != other:
             return f"the other one has {criterion} ({-one} to {-other})" if criterion == _CRITERIA[0] else f"the other one has {criterion}"
-    return "the other one stands before it in the document"
+    if first.route != second.route:
+        return "the other one stands before it in the document"
+    return "its canaries are asked before the route itself" if second.canary is None else "the canaries of a route are asked in order"
 
 
 def _own(route: Route, canary: int) -> Canary | None:

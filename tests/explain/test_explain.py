@@ -15,6 +15,7 @@ from pinfeather._explain import explain
 from pinfeather.cli import main
 from pinfeather.model.decide import Table, decide, outcomes
 from pinfeather.model.document import Document
+from pinfeather.model.trace import rivals
 from pinfeather.testing import checks, probes, sheets, traffic
 from pinfeather.testing.sheets import Row, Sheet
 
@@ -59,10 +60,13 @@ def test_who_would_have_taken_it_does_without_the_winner(document: Document, num
     made = probes.probes(document, 60)
     request, state = made[number % len(made)]
     found = explain(document, request, state)
-    rivals = [lost for lost in found.lost if lost.would_hold]
+    assert len([lost for lost in found.lost if lost.would_hold]) == len(rivals(found.table, found.request, state))
     if found.won is None:
-        assert rivals == []
+        assert not rivals(found.table, found.request, state)
         return
+    left = [
+        each for each in rivals(found.table, found.request, state) if found.won.canary is not None or each.rung.route != found.won.route
+    ]
     route = document.routes[found.won.route]
     if found.won.canary is None:
         without = document.model_copy(update={"routes": tuple(each for each in document.routes if each is not route)})
@@ -71,10 +75,9 @@ def test_who_would_have_taken_it_does_without_the_winner(document: Document, num
         routes = tuple(each.model_copy(update={"canaries": kept}) if each is route else each for each in document.routes)
         without = document.model_copy(update={"routes": routes})
     then = decide(Table.of(Document.model_validate(without.model_dump(by_alias=True))), found.request, state, 0)
-    assert (then.route is None) == (rivals == [])
-    if rivals and found.won.canary is None:
-        assert then.route is not None
-        assert then.route in rivals[0].name
+    assert (then.route is None) == (not left)
+    if left:
+        assert then.route == document.routes[left[0].rung.route].name
 
 
 # The seed ---------------------------------------------------------------------------------------------------------------

@@ -71,8 +71,8 @@ def test_who_wins_and_who_does_not(capsys: pytest.CaptureFixture[str], traefik: 
     tied = said(capsys, "--traefik", api, "curl http://shop.example/a")
     assert "shop@file and twin@file have one priority: which of them takes it is chance" in tied or "twin@file and shop@file" in tied
     with_lines = said(capsys, file, "--traefik", api, "curl http://shop.example/")
-    assert f"the route 'shop@file' holds   [{file}:3]" in with_lines
-    assert "stands in none of the files" not in with_lines
+    assert f"the route 'shop@file' holds   [{file}:4]" in with_lines
+    assert "shop@file stands in none" not in with_lines
 
 
 def test_a_router_that_no_file_has(capsys: pytest.CaptureFixture[str], traefik: tuple[str, str], tmp_path: Path) -> None:
