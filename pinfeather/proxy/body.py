@@ -145,6 +145,6 @@ def body_reader(framing: Framing) -> BodyReader:
     return UntilClose() if framing.length is None else Sized(framing.length)
 
 
-def chunk(payload: bytes) -> bytes:
-    """One chunk around `payload`, which may not be empty: an empty chunk ends the body."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
+def chunked(payload: bytes, *, last: bool) -> bytes:
+    """A piece of a body as a chunk, and what ends the body. An empty piece is no chunk: that would end it."""
+    return (b"%x\r\n%b\r\n" % (len(payload), payload) if payload else b"") + (LAST_CHUNK if last else b"")

@@ -12,7 +12,7 @@ from pinfeather.proxy.account import Account
 from pinfeather.proxy.answers import BAD_GATEWAY, BAD_REQUEST, GATEWAY_TIMEOUT, OUR_FAULT, TOO_SLOW
 from pinfeather.proxy.approach import Approach
 from pinfeather.proxy.backend import BackendConnection
-from pinfeather.proxy.body import LAST_CHUNK, BodyReader, body_reader, chunk
+from pinfeather.proxy.body import BodyReader, body_reader, chunked
 from pinfeather.proxy.flow import HIGH_WATER, end_writing
 from pinfeather.proxy.passage import Answer, Coder, answer_bytes, response_head
 from pinfeather.proxy.wire import UNTIL_CLOSE, Refused, RequestHead, ResponseHead, parse_response
@@ -28,24 +28,9 @@ class Exchange:
     """Lives from a request's head to the end of its answer, or of the tunnel that it opened."""
 
     __slots__ = (
-        "_account",
-        "_answer",
-        "_answer_body",
-        "_approach",
-        "_backend",
-        "_body",
-        "_chunks",
-        "_client",
-        "_coder",
-        "_edge",
-        "_half",
-        "_interim",
-        "_over",
-        "_persistent",
-        "_request",
-        "_task",
-        "_tunnel",
-    )
+        "_account", "_answer", "_answer_body", "_approach", "_backend", "_body", "_chunks", "_client",
+        "_coder", "_edge", "_half", "_interim", "_over", "_persistent", "_request", "_task", "_tunnel",
+    )  # fmt: skip
 
     def __init__(self, client: "ClientConnection", request: RequestHead) -> None:
         self._client = client
@@ -107,10 +92,9 @@ class Exchange:
 
     def _set_out(self, kept: BackendConnection | None, pause: float = 0.0) -> None:
         if kept is not None:
-            self._begin(kept)
-            return
+            return self._begin(kept)
         self._client.deadline = _FOREVER  # connecting has its own
-        self._wait(self._connect(pause))
+        return self._wait(self._connect(pause))
 
     async def _connect(self, pause: float) -> None:
         if pause:
@@ -168,7 +152,7 @@ class Exchange:
             return self._fail(BAD_REQUEST)
         self._account.received += len(payload)
         if self._request.framing.chunked:
-            payload = (chunk(payload) if payload else b"") + (LAST_CHUNK if self._body.done else b"")
+            payload = chunked(payload, last=self._body.done)
         if payload:
             backend.transport.write(payload)
         return self._touch()
@@ -223,10 +207,7 @@ class Exchange:
         if backend is None or self._over:
             return
         if self._tunnel:
-            self._account.sent += len(backend.buffer)
-            self._client.transport.write(bytes(backend.buffer))
-            backend.buffer.clear()
-            self._touch()
+            self._tunnelled(backend)
             return
         try:
             written = b"" if self._answer is not None else self._take_heads(backend)
@@ -240,7 +221,7 @@ class Exchange:
             payload = self._coder.feed(payload) + (self._coder.finish() if self._answer_body.done else self._coder.flush())
         self._account.sent += len(payload)
         if self._chunks:
-            payload = (chunk(payload) if payload else b"") + (LAST_CHUNK if self._answer_body.done else b"")
+            payload = chunked(payload, last=self._answer_body.done)
         if written or payload:
             self._client.transport.write(written + payload)
         if self._answer_body.done:
@@ -286,12 +267,17 @@ class Exchange:
         self._tunnel = True
         self._persistent = False
         self._account.status = self._account.origin_status = response.status
-        client = self._client
         head = response_head(response, self._approach.passage.edits, self._approach.cookies, chunked=False, close=False)
-        client.transport.write(head + bytes(backend.buffer))
-        backend.buffer.clear()
-        client.gate.release("early")
+        self._client.transport.write(head)
+        self._tunnelled(backend)
+        self._client.gate.release("early")
         self.client_sent()
+
+    def _tunnelled(self, backend: BackendConnection) -> None:
+        self._account.sent += len(backend.buffer)
+        self._client.transport.write(bytes(backend.buffer))
+        backend.buffer.clear()
+        self._touch()
 
     def backend_ended(self) -> bool:
         """The server sends no more. True: its connection stays open for what the client still sends."""
@@ -301,7 +287,7 @@ class Exchange:
             rest = self._coder.finish() if self._coder is not None else b""
             self._account.sent += len(rest)
             if self._chunks:
-                rest = (chunk(rest) if rest else b"") + LAST_CHUNK
+                rest = chunked(rest, last=True)
             if rest:
                 self._client.transport.write(rest)
             self._complete()
@@ -377,15 +363,14 @@ class Exchange:
     def _fail(self, answer: Answer) -> None:
         """End the exchange with an answer of our own, or by breaking off where an answer has begun."""
         if self._answer is not None or self._tunnel:
-            self._break_off()
-            return
+            return self._break_off()
         if self._task is not None:
             self._task.cancel()
             self._task = None
         if self._backend is not None:
             self._backend.drop()
             self._backend = None
-        self._reply(answer, with_cookies=answer.status >= 500)
+        return self._reply(answer, with_cookies=answer.status >= 500)
 
     def _break_off(self) -> None:
         self._over = True

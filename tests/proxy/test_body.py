@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinfeather.proxy.body import LAST_CHUNK, Chunked, Sized, chunk
+from pinfeather.proxy.body import LAST_CHUNK, Chunked, Sized, chunked
 from pinfeather.proxy.wire import HeadReader, Refused, parse_request, parse_response
 
 HEAD = b"POST /a?b HTTP/1.1\r\nHost: a.example:80\r\nConnection: close, X\r\nCookie: a=b; c\r\nX: \r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -27,7 +27,7 @@ def fed(reader: Chunked | Sized, raw: bytes, cuts: list[int]) -> tuple[bytes, by
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.binary(max_size=10), st.lists(st.integers(0, 500), max_size=12))
 def test_what_was_framed_is_read_back(parts: list[bytes], rest: bytes, cuts: list[int]) -> None:
-    raw = b"".join(map(chunk, parts)) + LAST_CHUNK
+    raw = b"".join(chunked(part, last=False) for part in parts) + LAST_CHUNK
     assert fed(Chunked(), raw + rest, cuts) == (b"".join(parts), rest)
 
 
