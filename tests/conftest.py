@@ -26,6 +26,7 @@ REAL_PARTS = {
     "test_ingressroute_real": "an API server of Kubernetes, and Traefik",
     "test_ingress_real": "an API server of Kubernetes, and Traefik",
     "test_beside_traefik": "Traefik and the reference proxy",
+    "test_differential": "Traefik and the reference proxy",
     "test_raw": "Traefik, HAProxy and the reference proxy",
     "test_sheets": "Traefik, the reference proxy and servers",
     "test_sheets_elsewhere": "Traefik, an API server of Kubernetes and a stand-in of Docker's API",
@@ -49,6 +50,10 @@ REAL_PARTS = {
     "test_example": "a wheel in a venv of its own",
 }
 """Test modules that need more than Python, and what they ran on."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--examples", type=int, metavar="N", help="so many random examples, and others in each run, where a test says so")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

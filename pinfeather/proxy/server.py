@@ -231,7 +231,11 @@ class Proxy:
 
     async def _listen_anew(self, wanted: Mapping[str, Address]) -> None:
         """Listen where the new document says, unless the command line said where."""
-        if self._listen is not None or self._supervised is not None:
+        if self._listen is not None:
+            return
+        if self._supervised is not None:  # the sockets are the supervisor's
+            for name in self.edge.live.serving.document.entry_points.keys() - self.addresses.keys():
+                self._say(f"entry point {name!r}: workers listen where they did at the start; start the proxy again, or hand over")
             return
         for name, address in wanted.items():
             if self.addresses.get(name) == address:

@@ -25,6 +25,7 @@ class Orders(BaseModel):
     path: str
     settings: Settings
     sockets: dict[str, list[int]]
+    follows: bool  # the document says where to listen, not the command line
     certificates: list[tuple[str, str]]
     access_log: str | None
     traefik_compat: bool
@@ -56,7 +57,7 @@ class Worker:
         keys = [key.encode("latin-1") for key in orders.keys]
         proxy = self._proxy = Proxy(
             Path(orders.path),
-            None,
+            None if orders.follows else {},
             None,
             Seal(keys[0], orders.traefik_compat, tuple(keys[1:])),
             load=load_canonical,

@@ -138,6 +138,7 @@ class Supervisor:
             "path": str(plan.path),
             "settings": asdict(plan.settings),
             "sockets": {name: [sock.fileno() for sock in sockets] for name, sockets in entry_points.items()},
+            "follows": plan.listen is None,
             "certificates": [[str(chain), str(key)] for chain, key in plan.certificates],
             "access_log": plan.access_log,
             "traefik_compat": plan.traefik_compat,

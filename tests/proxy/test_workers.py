@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.processes import free_ports
 from tests.parts.proxies import DEADLINE, Answering, Running, answering, counted, get, running, said, until, write
 
 
@@ -124,6 +125,20 @@ def test_a_reload_reaches_all_and_a_bad_one_none(tmp_path: Path, backend: str) -
         proxy.line("has died")
         until(lambda: len(pids(admin)) == 2)
         assert all(state is not None and state["revision"] not in first for state in workers(admin).values())
+
+
+def test_entry_points_of_a_reload_need_a_hand_over(tmp_path: Path, backend: str) -> None:
+    document = tmp_path / "document.yaml"
+    web, more = free_ports(2)
+    write(document, backend)
+    document.write_text(document.read_text().replace("8000", str(web)))
+    with running(str(document), "--workers", "2") as proxy:
+        proxy.line("'web' listens")
+        aside = tmp_path / "aside"
+        aside.write_text(document.read_text().replace(f"web: {web}", f"web: {web}, more: {more}"))
+        aside.replace(document)
+        proxy.line("entry point 'more': workers listen where they did at the start; start the proxy again, or hand over")
+        assert get(web) == (200, b"ok")
 
 
 def test_cookies_of_one_worker_are_good_in_the_other(tmp_path: Path, backend: str) -> None:

@@ -29,7 +29,7 @@ class Reference:
 
     key = KEY.encode()
 
-    def __init__(self, folder: Path, text: str, entry_points: Iterable[str]) -> None:
+    def __init__(self, folder: Path, text: str, entry_points: Iterable[str], arguments: Iterable[str] = ()) -> None:
         self._file = folder / "document.yaml"
         self._file.write_text(text, "utf-8")
         (folder / "key").write_text(KEY, "ascii")
@@ -38,7 +38,10 @@ class Reference:
         command = [sys.executable, "-m", "pinfeather.proxy", str(self._file), *listening]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "--admin=127.0.0.1:0", f"--key-file={folder / 'key'}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*command, "--admin=127.0.0.1:0", f"--key-file={folder / 'key'}", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         self.wait(lambda: "admin listens on" in self.log(), "the start")
         found = re.findall(r"^(?:entry point ')?(\w+)'? listens on 127\.0\.0\.1:(\d+)$", self.log(), re.MULTILINE)
@@ -82,16 +85,16 @@ class Reference:
         self._process.wait(DEADLINE)
 
 
-StartReference = Callable[[str, Iterable[str]], Reference]
+StartReference = Callable[..., Reference]
 
 
 @pytest.fixture(scope="module")
 def start_reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartReference]:
-    """`start_reference(canonical_text, entry_points)`: the reference proxy for the rest of the module."""
+    """`start_reference(canonical_text, entry_points, arguments)`: the reference proxy for the rest of the module."""
     with ExitStack() as running:
 
-        def start(text: str, entry_points: Iterable[str]) -> Reference:
-            instance = Reference(tmp_path_factory.mktemp("reference"), text, entry_points)
+        def start(text: str, entry_points: Iterable[str], arguments: Iterable[str] = ()) -> Reference:
+            instance = Reference(tmp_path_factory.mktemp("reference"), text, entry_points, arguments)
             running.callback(instance.stop)
             return instance
 
