@@ -38,6 +38,13 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m pinfe
         metavar="FILE",
         help="keys of the cookies' values, one a line: the first signs, all are taken; made if missing (default: new at each start)",
     )
+    parser.add_argument(
+        "--certificate",
+        action="append",
+        default=[],
+        metavar="CERT:KEY",
+        help="a certificate with its chain and its key, in PEM; may be given again: chosen by server name, the first is the default",
+    )
     parser.add_argument("--workers", default="1", metavar="N", help="processes that share the work (default: 1)")
     parser.add_argument("--access-log", metavar="FILE", help="a line of JSON for each request; - is stdout; SIGUSR1 opens it anew")
     parser.add_argument(
@@ -59,6 +66,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m pinfe
             workers=_workers(given.workers),
             access_log=given.access_log,
             takeover=None if given.takeover is None else Path(given.takeover),
+            certificates=[_certificate(text) for text in given.certificate],
         )
     except Unreadable as error:
         return _fail(str(error), BAD_INPUT)
@@ -85,6 +93,13 @@ def _entry_point(text: str) -> tuple[str, tuple[str, int]]:
     if not equals or not name:
         raise Unreadable(f"--listen {text!r} is not NAME=HOST:PORT")
     return name, _address(address)
+
+
+def _certificate(text: str) -> tuple[Path, Path]:
+    chain, colon, key = text.rpartition(":")
+    if not colon or not chain or not key:
+        raise Unreadable(f"--certificate {text!r} is not CERT:KEY, two files")
+    return Path(chain), Path(key)
 
 
 def _loopback(text: str) -> tuple[str, int]:

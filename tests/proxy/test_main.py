@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import queue
 import signal
+import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from pinfeather.proxy.__main__ import main
+from tests.parts import certificates
 
 DEADLINE = 20.0  # seconds
 DOCUMENT = """\
@@ -97,6 +100,26 @@ def test_the_admin_port_of_a_process(tmp_path: Path) -> None:
         assert state["routes"] == 2
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_certificates_of_the_command_line(tmp_path: Path, workers: int) -> None:
+    document = tmp_path / "document.yaml"
+    document.write_text(DOCUMENT)
+    pairs = [certificates.make(tmp_path, name, f"{name}.example") for name in ("first", "second")]
+    flags = [word for chain, key in pairs for word in ("--certificate", f"{chain}:{key}")]
+    with running(str(document), "--listen", "secure=127.0.0.1:0", "--workers", str(workers), *flags) as run:
+        port = int(run.line("entry point 'secure' listens on").rpartition(":")[2])
+        for chain, name in ((pairs[0][0], "first.example"), (pairs[1][0], "second.example")):
+            context = ssl.create_default_context(cafile=str(chain))
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as plain,
+                context.wrap_socket(plain, server_hostname=name) as sock,
+            ):
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
+                assert sock.recv(100).startswith(b"HTTP/1.1 502 ")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.process.wait(DEADLINE) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -115,6 +138,8 @@ def test_the_admin_port_of_a_process(tmp_path: Path) -> None:
         (["good.yaml", "--listen", "web=127.0.0.1:0", "--takeover", "x" * 101], 4, "100 bytes"),
         (["good.yaml", "--listen", "web=127.0.0.1:0", "--access-log", "."], 4, "Is a directory"),
         (["good.yaml", "--workers", "many"], 2, "a number from 1"),
+        (["good.yaml", "--certificate", "only.pem"], 2, "is not CERT:KEY"),
+        (["good.yaml", "--certificate", "no.pem:no.key"], 2, "no.pem: No such file"),
         (["good.yaml", "--key-file", "no/such/folder"], 4, "No such file or directory"),
         (["good.yaml", "--listen", "web=192.0.2.1:1"], 4, "192.0.2.1"),
         (["tls.yaml"], 2, "--listen"),
