@@ -28,6 +28,9 @@ _BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))  # no Content-Length
 _NO_STEPS: tuple["Step", ...] = ()
 
 
+_LONGEST = 5.0  # seconds between two tries
+
+
 class Budget:
     """Retries that nobody asked for: one in ten requests, and a few in a row where there were none for long."""
 
@@ -141,6 +144,8 @@ class Approach:
         assert decision is not None
         if self._tries >= (attempts or 2) or (delivered and not self.repeatable):
             return None
+        if self._client.now() - self._account.began > self._client.edge.settings.first_byte:
+            return None  # whoever still waits has waited long enough
         other = self._decided_without(decision)
         if other is None and not attempts:
             return None
@@ -149,7 +154,7 @@ class Approach:
         self._tries += 1
         self._account.retries += 1
         if other is None:
-            return self.passage.retry_interval * 2.0 ** (self._tries - 2)
+            return min(self.passage.retry_interval * 2.0 ** min(self._tries - 2, 30), _LONGEST)
         self._account.decision = other
         return 0.0 if self._to(other, self._live.state) is None else None
 

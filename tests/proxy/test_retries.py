@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pinfeather.proxy.flow import Settings
+
 if TYPE_CHECKING:
     from tests.proxy.conftest import Backend, Play, Stage, Turn
 
@@ -123,6 +125,15 @@ def test_the_same_server_is_asked_again_after_a_pause(play: Play, server: type[B
         assert times[2] - times[1] >= 0.02
 
     play(scenario, server("b", third), document=lambda found: pool(found["b"].url, attempts=3))
+
+
+def test_tries_end_when_the_time_of_a_request_does(play: Play, server: type[Backend]) -> None:
+    async def scenario(stage: Stage) -> None:
+        assert (await stage.get()).status == 502
+        assert 2 <= len(stage.backends["b"].seen) < 50
+
+    quick = Settings(tick=0.05, watch=0.05, drain=2.0, first_byte=0.3)
+    play(scenario, server("b", dies), document=lambda found: pool(found["b"].url, attempts=10_000), settings=quick)
 
 
 def test_an_answer_that_has_begun_is_not_asked_for_again(play: Play, server: type[Backend]) -> None:
