@@ -25,8 +25,9 @@ from typing import Literal, NamedTuple
 
 from pinfeather.model.balance import Binding, Choice, Elsewhere, Node, Pool
 from pinfeather.model.request import Asked, Request, State, Status, matched_path, normal_path, normal_query
+from pinfeather.model.steps import Kind, Step
 from pinfeather.model.table import Table, UndecidedError, Way
-from pinfeather.model.trace import Kind, Step, trace
+from pinfeather.model.trace import trace
 
 __all__ = (
     "DRAWS",

@@ -39,7 +39,9 @@ class Connection:
     """`affinity(service)` -> the key of the server that the client's address is bound to."""
 
 
-class _Asked:
+class AskedTcp:
+    """A connection while it is held against conditions."""
+
     __slots__ = ("address", "connection", "name", "path")
 
     def __init__(self, connection: Connection) -> None:
@@ -49,7 +51,7 @@ class _Asked:
         self.address: Address | None = client_address(connection.client)
 
 
-_Test = Callable[[_Asked], bool]
+_Test = Callable[[AskedTcp], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class TcpTable:
 
     document: Document
     nodes: Mapping[str, Node] = field(repr=False)
-    _index: Index[_Asked, Way] = field(repr=False)
+    _index: Index[AskedTcp, Way] = field(repr=False)
 
     @classmethod
     def of(cls, document: Document) -> TcpTable:
@@ -71,7 +73,7 @@ class TcpTable:
 
     def first(self, connection: Connection) -> Way | None:
         """The route of highest precedence that holds."""
-        return self._index.first(_Asked(connection))
+        return self._index.first(AskedTcp(connection))
 
 
 def decide_tcp(table: TcpTable, connection: Connection, state: State, draw: int) -> Decision:
@@ -108,11 +110,11 @@ def _nodes(services: Mapping[str, TcpService]) -> dict[str, Node]:
     return nodes
 
 
-def _entry(route: TcpRoute, index: int, position: int, nodes: Mapping[str, Node]) -> Entry[_Asked, Way]:
+def _entry(route: TcpRoute, index: int, position: int, nodes: Mapping[str, Node]) -> Entry[AskedTcp, Way]:
     form = tcp_lifted(route)
     tests = list(_edge_tests(route))
     if form.match is not None:
-        tests.append(compiled(form.match, _leaf))
+        tests.append(compiled(form.match, tcp_leaf))
     to = fork(route.split, [node(entry.to, nodes) for entry in route.split]) if route.split else node(str(route.to), nodes)
     way = Way(Rung(index, None), route.name, route.middlewares, to)
     return Entry(position, form.sni, None, None, tuple(tests), ((None, way),))
@@ -123,16 +125,17 @@ def _edge_tests(route: TcpRoute) -> Iterator[_Test]:
         points = frozenset(route.entry_points)
         yield lambda asked: asked.connection.entry_point in points
     if (tls := route.tls) is not None:
-        wanted = _speaks_tls(tls)
+        wanted = speaks_tls(tls)
         yield lambda asked: asked.connection.tls is wanted
 
 
-def _speaks_tls(tls: Tls) -> bool:
+def speaks_tls(tls: Tls) -> bool:
     """TLS that passes through is TLS too, though nobody here ends it."""
     return tls.terminate or bool(tls.passthrough)
 
 
-def _leaf(leaf: Leaf) -> _Test:
+def tcp_leaf(leaf: Leaf) -> _Test:
+    """One condition of a TCP route, made ready."""
     match leaf:
         case ServerNameIs():
             return host_is(leaf.sni)

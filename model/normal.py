@@ -326,15 +326,17 @@ def tcp_lifted(route: TcpRoute) -> TcpRoute:
 def tcp_precedence(routes: tuple[TcpRoute, ...]) -> tuple[int, ...]:
     """The order of TCP routes: priority, then the kind of server name and the number of conditions, then the document."""
 
-    def rank(index: int) -> tuple[int, int, int, int]:
-        route = tcp_lifted(routes[index])
-        parts = conjuncts(route.match)
-        kind = 1 if any(isinstance(part, ServerNameRegex) for part in parts) else 0
-        if route.sni:
-            kind = 2 if any(name.startswith("*") for name in route.sni) else 3
-        return -_number(route.priority), -kind, -len(parts), index
+    return tuple(sorted(range(len(routes)), key=lambda index: (*tcp_rank(routes[index]), index)))
 
-    return tuple(sorted(range(len(routes)), key=rank))
+
+def tcp_rank(route: TcpRoute) -> tuple[int, int, int]:
+    """What a TCP route comes first by; the smaller one does: priority, kind of server name, number of conditions."""
+    route = tcp_lifted(route)
+    parts = conjuncts(route.match)
+    kind = 1 if any(isinstance(part, ServerNameRegex) for part in parts) else 0
+    if route.sni:
+        kind = 2 if any(name.startswith("*") for name in route.sni) else 3
+    return -_number(route.priority), -kind, -len(parts)
 
 
 def _normal_tcp(document: Document) -> tuple[tuple[TcpRoute, ...], frozenset[str]]:

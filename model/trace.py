@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from pinfeather.model.balance import Fork, Pool
 from pinfeather.model.canary import Canary
 from pinfeather.model.conditions import failing, http_leaf
 from pinfeather.model.diagnostics import Path
 from pinfeather.model.match import Host, Match, PathIs, either
 from pinfeather.model.normal import Rung, rank
-from pinfeather.model.noun import external
-from pinfeather.model.request import Asked, Request, State, Status
+from pinfeather.model.request import Asked, Request, State
 from pinfeather.model.routes import Route
+from pinfeather.model.steps import Below, Kind, Step
 from pinfeather.model.table import Table
-
-
-class Kind(Enum):
-    """What was asked in a step."""
-
-    ROUTE = "route"
-    CANARY = "canary"
-    BINDING = "binding"
-    SPLIT = "split"
-    SERVER = "server"
-    EXTERNAL = "external"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was asked, and its answer."""
-
-    kind: Kind
-    path: Path
-    """What in the document gave the answer: the first condition that failed, the entry that can be drawn, ..."""
-    holds: bool
-    said: str
-    share: Fraction | None = None
-    """Of all draws, how many come here; for what a draw decides."""
 
 
 def trace(table: Table, request: Request, state: State) -> tuple[Step, ...]:
@@ -50,14 +23,40 @@ def trace(table: Table, request: Request, state: State) -> tuple[Step, ...]:
 
 
 class Rival(NamedTuple):
-    """A route or canary that would have taken the request too, and why it did not."""
+    """A route or canary that would have taken the request too, and what comes before it by which criterion."""
 
     rung: Rung
     path: Path
-    why: str
+    criterion: Criterion
+    first: int | str
+    """What the winner has."""
+    second: int | str
+    """What this one has."""
+
+    @property
+    def why(self) -> str:
+        return because(self.criterion, self.first, self.second)
 
 
-_CRITERIA = ("a higher priority", "a more exact host", "a more exact kind of path", "a longer path", "more conditions")
+Criterion = Literal["priority", "host", "server name", "path", "path length", "conditions", "canaries", "order"]
+_CRITERIA: tuple[Criterion, ...] = ("priority", "host", "path", "path length", "conditions")
+_HOSTS = ("any host", "a regex", "a wildcard", "a full name")
+_PATHS = ("every path", "a regex", "a prefix", "an exact path")
+_BECAUSE: Mapping[Criterion, str] = {
+    "priority": "the other one has a higher priority ({first} to {second})",
+    "host": "the other one asks for a more exact host ({first}; this one: {second})",
+    "server name": "the other one asks for a more exact server name ({first}; this one: {second})",
+    "path": "the other one asks for a more exact kind of path ({first}; this one: {second})",
+    "path length": "the other one asks for a longer path ({first} characters to {second})",
+    "conditions": "the other one has more conditions ({first} to {second})",
+    "canaries": "the canaries of a route are asked in their order, before the route itself",
+    "order": "the other one stands before it in the document (route {first}; this one: route {second})",
+}
+
+
+def because(criterion: Criterion, first: int | str, second: int | str) -> str:
+    """Why what has `first` comes before what has `second`, in words."""
+    return _BECAUSE[criterion].format(first=first, second=second)
 
 
 def rivals(table: Table, request: Request, state: State) -> tuple[Rival, ...]:
@@ -72,20 +71,28 @@ def rivals(table: Table, request: Request, state: State) -> tuple[Rival, ...]:
             winner = rung
         else:
             path: Path = ("routes", rung.route) if rung.canary is None else ("routes", rung.route, "canaries", rung.canary)
-            found.append(Rival(rung, path, _before(table, winner, rung)))
+            found.append(Rival(rung, path, *_before(table, winner, rung)))
     return tuple(found)
 
 
-def _before(table: Table, first: Rung, second: Rung) -> str:
-    """Why one rung is asked before another."""
+def _before(table: Table, first: Rung, second: Rung) -> tuple[Criterion, int | str, int | str]:
+    """By which criterion one rung is asked before another, and what each has."""
     routes = table.document.routes
-    ranks = [rank(routes[rung.route], None if rung.canary is None else _own(routes[rung.route], rung.canary)) for rung in (first, second)]
-    for criterion, one, other in zip(_CRITERIA, *ranks, strict=True):
-        if one != other:
-            return f"the other one has {criterion} ({-one} to {-other})" if criterion == _CRITERIA[0] else f"the other one has {criterion}"
-    if first.route != second.route:
-        return "the other one stands before it in the document"
-    return "its canaries are asked before the route itself" if second.canary is None else "the canaries of a route are asked in order"
+    one, other = (
+        rank(routes[rung.route], None if rung.canary is None else _own(routes[rung.route], rung.canary)) for rung in (first, second)
+    )
+    for criterion, left, right in zip(_CRITERIA, one, other, strict=True):
+        if left != right:
+            return criterion, _shown(criterion, -left), _shown(criterion, -right)
+    if first.route == second.route:
+        return "canaries", 0 if first.canary is None else first.canary + 1, 0 if second.canary is None else second.canary + 1
+    return "order", first.route + 1, second.route + 1
+
+
+def _shown(criterion: Criterion, number: int) -> int | str:
+    """A number of a rank as it means something to people."""
+    names = {"host": _HOSTS, "path": _PATHS}.get(criterion)
+    return number if names is None else names[number]
 
 
 def _own(route: Route, canary: int) -> Canary | None:
@@ -146,81 +153,9 @@ class _Tracing:
 
     def _from(self, rung: Rung) -> Iterator[Step]:
         route, base = self.table.document.routes[rung.route], ("routes", rung.route)
-        share = Fraction(1)
+        below = Below(self.table.nodes, self.bindings, self.state)
         if rung.canary is not None:
-            yield from self._service(route.canaries[rung.canary].to, (*base, "canaries", rung.canary, "to"), share)
-        elif route.to is not None:
-            yield from self._service(route.to, (*base, "to"), share)
-        else:
-            yield from self._fork(self.table.splits[rung.route], base, share)
-
-    def _service(self, name: str, reference: Path, share: Fraction) -> Iterator[Step]:
-        if external(name):
-            yield Step(Kind.EXTERNAL, reference, False, f"{name!r} belongs to another provider: nothing is known of it", share)
-            return
-        node = self.table.nodes[name]
-        if isinstance(node, Fork):
-            yield from self._fork(node, ("services", name), share)
-        elif isinstance(node, Pool):
-            yield from self._pool(node, ("services", name), share)
-
-    def _fork(self, fork: Fork, base: Path, share: Fraction) -> Iterator[Step]:
-        held = fork.held(self.bindings, self.state)
-        bound = self.bindings.get(fork.cookie.name) if fork.cookie is not None else None
-        if bound is not None:
-            yield self._variant_binding(fork, base, bound, held is not None, share)
-        choices = fork.choices(self.bindings, self.state)
-        able = {choice.position for choice in choices.ways}
-        for variant, name in zip(fork.variants, fork.names, strict=True):
-            path: Path = (*base, "split", variant.position)
-            if variant.position in able:
-                choice = next(choice for choice in choices.ways if choice.position == variant.position)
-                part = share * Fraction(choice.weight, choices.total)
-                said = f"bound to {name!r}" if held is not None else f"{name!r} is drawn: {choice.weight} of {choices.total}"
-                yield Step(Kind.SPLIT, path, True, said, part)
-                yield from self._service(name, (*path, "to"), part)
-            elif held is None:
-                said = "its weight is 0" if variant.weight == 0 else "it has no server for this client: another one is drawn"
-                yield Step(Kind.SPLIT, path, False, f"{name!r}: {said}")
-        if not choices.ways:
-            yield Step(Kind.SPLIT, base, False, "no variant has a server: 503", share)
-
-    def _variant_binding(self, fork: Fork, base: Path, bound: str, counts: bool, share: Fraction) -> Step:
-        place: Path = (*base, "sticky", "cookie")
-        if counts:
-            return Step(Kind.BINDING, place, True, f"the client is bound to {bound!r}", share)
-        if bound not in fork.names:
-            return Step(Kind.BINDING, place, False, f"the client is bound to {bound!r}, which is no variant of this split")
-        position = fork.names.index(bound)
-        if fork.variants[position].weight == 0 and not fork.keeps_zero:
-            return Step(Kind.BINDING, (*base, "split", position, "weight"), False, f"{bound!r} has weight 0, which drops its clients")
-        return Step(Kind.BINDING, (*base, "when_down"), False, f"{bound!r} has no server for this client")
-
-    def _pool(self, pool: Pool, base: Path, share: Fraction) -> Iterator[Step]:
-        held = pool.held(self.bindings, self.state)
-        key = self.bindings.get(pool.bound_by) if pool.bound_by is not None else None
-        if key is not None:
-            yield self._server_binding(pool, base, key, held is not None, share)
-        choices = pool.choices(self.bindings, self.state)
-        taken = {choice.position for choice in choices.ways}
-        if held is None:
-            weighted = {server.position for server in pool.servers}
-            for position, status in enumerate(pool.statuses(self.state)):
-                if position not in taken:
-                    said = f"the server is {status.value}" if position in weighted else "the server has weight 0"
-                    yield Step(Kind.SERVER, (*base, "servers", position), False, said)
-        for choice in choices.ways:
-            said = f"the server {choice.to}" + ("" if held is not None else f" is drawn: {choice.weight} of {choices.total}")
-            yield Step(Kind.SERVER, (*base, "servers", choice.position), True, said, share * Fraction(choice.weight, choices.total))
-        if not choices.ways:
-            yield Step(Kind.SERVER, (*base, "servers"), False, "no server is up: 503", share)
-
-    def _server_binding(self, pool: Pool, base: Path, key: str, counts: bool, share: Fraction) -> Step:
-        if counts:
-            return Step(Kind.BINDING, (*base, "sticky"), True, f"the client is bound to the server {key}", share)
-        found = next((server for server in pool.servers if server.to == key), None)
-        if found is None:
-            return Step(Kind.BINDING, (*base, "sticky"), False, f"the client is bound to {key}, which takes no request here")
-        status = pool.statuses(self.state)[found.position]
-        assert status is Status.DOWN  # else the binding would count
-        return Step(Kind.BINDING, (*base, "servers", found.position), False, f"the server {key} of the client is down")
+            return below.service(route.canaries[rung.canary].to, (*base, "canaries", rung.canary, "to"), Fraction(1))
+        if route.to is not None:
+            return below.service(route.to, (*base, "to"), Fraction(1))
+        return below.fork(self.table.splits[rung.route], base, Fraction(1))
