@@ -94,7 +94,7 @@ def serve(surface: Surface, sheet: Sheet, servers: Servers) -> Play:
     kept = project(placed.document, translator.supports(options)).kept
     surface.serve(translator.emit(kept, options), placed)
     called = {**placed.urls, **dict(variants(surface, kept))}
-    play = Play(servers, kept, Table.of(kept), Values(b"", True, called), True, surface.running.port)
+    play = Play(servers, kept, Table.of(kept), Values(b"", True, called=called), True, surface.running.port)
     object.__setattr__(play, "names", placed.names)  # a cached property: the keys are no URLs here
     object.__setattr__(play, "placed", placed)
     return play
