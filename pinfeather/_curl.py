@@ -2,7 +2,8 @@ r"""A request as a curl line: read from one, and written as one that can be past
 
 Read is what curl takes (`curl -b canary=v2 https://shop.example/cart -H 'X-A: b'`), or the shorter `GET https://shop.example/cart`, and
 beside it what curl does not know: `--bound COOKIE=WHAT` (a service of a split, or a server's key), `--down SERVICE` or
-`--down SERVICE/2` (servers count from 1), `--draining` likewise, `--entry-point NAME`, `--from ADDRESS`.
+`--down SERVICE/2` (servers count from 1), `--draining` likewise, `--entry-point NAME`, `--from ADDRESS`. Lines of `_connection.py`
+have the same words.
 Headers that curl adds by itself (User-Agent, Accept) are no part of the request.
 """
 
@@ -12,11 +13,14 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from pinfeather._shell import LineError as LineError
+from pinfeather._shell import shell, text_of, wire, words_of
 from pinfeather.model.decide import Request, State, Status, normal_path
-from pinfeather.model.document import Document
-from pinfeather.model.services import LoadBalancer
+from pinfeather.model.document import Document, EntryPoint
+from pinfeather.model.request import client_address, undotted
+from pinfeather.model.services import LoadBalancer, TcpLoadBalancer
 
 States = tuple[tuple[Status, str, int | None], ...]
 """Status, service, and which of its servers (from 0; None: all)."""
@@ -30,29 +34,30 @@ class Asked(NamedTuple):
     port: int | None
     """Where the URL says one."""
     states: States
-
-
-class LineError(ValueError):
-    """A line that is no request; the message says what is wrong with it and what to do."""
+    ignored: tuple[str, ...] = ()
+    """What the line says and no route can ask for."""
 
 
 # Reading ----------------------------------------------------------------------------------------------------------------
 
-_SILENT = re.compile(r"-[isSvkLfgN046]+")  # single letters, which may stand together
+_SILENT = frozenset("isSvkLfgN046#")  # single letters, which may stand together
 _SILENT_LONG = frozenset(
     {
-        "--include", "--silent", "--show-error", "--verbose", "--insecure", "--location", "--fail", "--globoff", "--no-buffer",
-        "--compressed", "--path-as-is", "--http1.1",
+        "--include", "--silent", "--show-error", "--verbose", "--insecure", "--location", "--fail", "--fail-with-body", "--globoff",
+        "--no-buffer", "--compressed", "--path-as-is", "--http1.0", "--http1.1", "--http2", "--http3", "--no-keepalive",
     }
 )  # fmt: skip
 _IGNORED = frozenset(
-    {"-o", "-w", "-m", "--output", "--write-out", "--max-time", "--connect-timeout", "--resolve", "--connect-to", "--cacert"}
-)
+    {
+        "-o", "-w", "-m", "-D", "-c", "--output", "--write-out", "--max-time", "--connect-timeout", "--resolve", "--connect-to", "--cacert",
+        "--cert", "--key", "--dump-header", "--cookie-jar", "--retry", "--max-redirs", "--limit-rate", "--interface",
+    }
+)  # fmt: skip
 _METHODS = re.compile(r"[A-Z]+")
 
 
-class _Line:
-    """What the words say, one after another."""
+class Line:
+    """What the words of a line say, one after another."""
 
     def __init__(self) -> None:
         self.method = ""
@@ -60,6 +65,9 @@ class _Line:
         self.headers: list[tuple[str, str]] = []
         self.host: str | None = None
         self.data: list[str] = []
+        self.cookies: list[str] = []
+        self.upload = False
+        self.alpn: tuple[str, ...] = ()
         self.as_query = False
         self.bindings: dict[str, str] = {}
         self.states: list[tuple[Status, str, int | None]] = []
@@ -69,19 +77,28 @@ class _Line:
     def header(self, text: str) -> None:
         name, colon, value = text.partition(":")
         if not colon:
-            name, semicolon, rest = text.partition(";")
+            name, semicolon, rest = text.partition(";")  # curl's way to send an empty one
             if not semicolon or rest.strip():
                 raise LineError(f"the header {text!r} has no colon")
-            self.headers.append((name.strip().lower(), ""))  # curl's way to send an empty one
-        elif name.strip().lower() == "host":
-            self.host = _text(value.strip())
-        elif value.strip():
-            self.headers.append((name.strip().lower(), value.strip(" \t")))
+        name = name.strip().lower()
+        if name == "host":
+            self.host = text_of(value.strip())
+        elif value.strip() or not colon:
+            self.headers.append((name, value.strip(" \t")))
 
     def cookie(self, text: str) -> None:
         if "=" not in text:
             raise LineError(f"-b {text}: a file of cookies is not read; write NAME=VALUE")
-        self.headers.append(("cookie", text))
+        if not self.cookies:
+            self.headers.append(("cookie", ""))  # its place; curl makes one header of all
+        self.cookies.append(text)
+
+    def encoded(self, text: str) -> None:
+        name, equals, content = text.partition("=")
+        self.data.append(f"{name}={quote(content.encode('latin-1'), safe='')}" if equals else quote(text.encode("latin-1"), safe=""))
+
+    def sends(self, _: str) -> None:
+        self.upload = True
 
     def user(self, text: str) -> None:
         self.headers.append(("authorization", "Basic " + base64.b64encode(text.encode("latin-1")).decode("ascii")))
@@ -90,83 +107,115 @@ class _Line:
         cookie, equals, what = text.partition("=")
         if not equals or not cookie:
             raise LineError(f"--bound {text}: write it as COOKIE=WHAT")
-        self.bindings[_text(cookie)] = _text(what)
+        self.bindings[text_of(cookie)] = text_of(what)
 
     def state(self, status: Status, text: str) -> None:
-        text = _text(text)
+        text = text_of(text)
         service, slash, number = text.rpartition("/")
         if slash and not number.isdigit():
             raise LineError(f"--{status.value} {text}: write it as SERVICE or SERVICE/NUMBER")
         self.states.append((status, service, int(number) - 1) if slash else (status, text, None))
 
 
-def _set(name: str) -> Callable[[_Line, str], None]:
-    return lambda line, value: setattr(line, name, _text(value))
+def _set(name: str) -> Callable[[Line, str], None]:
+    return lambda line, value: setattr(line, name, text_of(value))
 
 
-_OPTIONS: Mapping[str, Callable[[_Line, str], None]] = {
-    "-H": _Line.header,
-    "-b": _Line.cookie,
+_OPTIONS: Mapping[str, Callable[[Line, str], None]] = {
+    "-H": Line.header,
+    "-b": Line.cookie,
     "-X": _set("method"),
-    "-u": _Line.user,
+    "-u": Line.user,
     "-A": lambda line, value: line.headers.append(("user-agent", value)),
     "-e": lambda line, value: line.headers.append(("referer", value)),
+    "-r": lambda line, value: line.headers.append(("range", f"bytes={value}")),
     "-d": lambda line, value: line.data.append(value),
+    "-F": lambda line, value: line.data.append(value),
+    "-T": Line.sends,
+    "--data-urlencode": Line.encoded,
+    "--oauth2-bearer": lambda line, value: line.headers.append(("authorization", f"Bearer {value}")),
     "--url": _set("url"),
-    "--bound": _Line.bound,
+    "--bound": Line.bound,
     "--down": lambda line, value: line.state(Status.DOWN, value),
     "--draining": lambda line, value: line.state(Status.DRAINING, value),
     "--entry-point": _set("entry_point"),
     "--from": _set("client"),
+    "--alpn": lambda line, value: setattr(line, "alpn", tuple(value.split(","))),
+}
+_SWITCHES: Mapping[str, Callable[[Line], None]] = {
+    "-I": lambda line: setattr(line, "method", line.method or "HEAD"),
+    "-G": lambda line: setattr(line, "as_query", True),
 }
 _LONG = {
     "--header": "-H", "--cookie": "-b", "--request": "-X", "--user": "-u", "--data": "-d", "--data-raw": "-d",
-    "--data-binary": "-d", "--data-urlencode": "-d", "--json": "-d", "--user-agent": "-A", "--referer": "-e", "--head": "-I", "--get": "-G",
+    "--data-binary": "-d", "--json": "-d", "--form": "-F", "--upload-file": "-T", "--range": "-r", "--user-agent": "-A", "--referer": "-e",
+    "--head": "-I", "--get": "-G",
 }  # fmt: skip
 
 
 def parse(line: str) -> Asked:
     """The request that a line asks for. Raises LineError."""
-    words = _words(line)
+    return _asked(read(line))
+
+
+def read(line: str) -> Line:
+    """What a line says, its URL not looked at. Raises LineError."""
+    words = words_of(line)
+    found = Line()
     if words[:1] == ["curl"]:
         words.pop(0)
-    found = _Line()
-    if words and _METHODS.fullmatch(words[0]):
+    elif words and _METHODS.fullmatch(words[0]):
         found.method = words.pop(0)
+    elif words and not words[0].startswith("-") and "://" not in words[0]:
+        raise LineError(f"{line.strip()!r} is no request: write it as curl https://host/path")
     while words:
-        _take(found, words)
-    return _asked(found, line)
-
-
-def _take(found: _Line, words: list[str]) -> None:
-    """Take one option with its value, or the URL, off the words."""
-    word = words.pop(0)
-    flag, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
-    flag = _LONG.get(flag, flag)
-    if len(word) > 2 and word[:2] in _OPTIONS and not word.startswith("--"):
-        flag, equals, value = word[:2], "=", word[2:]
-    if flag in _OPTIONS or flag in _IGNORED:
-        if not equals and not words:
-            raise LineError(f"{flag} stands at the end without its value")
-        value = value if equals else words.pop(0)
-        if flag in _OPTIONS:
-            _OPTIONS[flag](found, value)
-    elif flag == "-I" or (flag.endswith("I") and _SILENT.fullmatch(flag[:-1])):
-        found.method = found.method or "HEAD"
-    elif flag == "-G":
-        found.as_query = True
-    elif word.startswith("-"):
-        if flag not in _SILENT_LONG and not _SILENT.fullmatch(flag):
-            raise LineError(f"the option {word} is not known here; leave it out")
-    elif found.url:
-        raise LineError(f"two URLs: {found.url} and {word}; ask for one at a time")
-    else:
-        found.url = _text(word)
-
-
-def _asked(found: _Line, line: str) -> Asked:
+        word = words.pop(0)
+        if word.startswith("--") and len(word) > 2:
+            _long(found, word, words)
+        elif word.startswith("-") and len(word) > 1:
+            _short(found, word, words)
+        elif found.url:
+            raise LineError(f"two URLs: {found.url} and {word}; ask for one at a time")
+        else:
+            found.url = text_of(word)
     if not found.url:
-        raise LineError(f"{line!r} has no URL")
+        raise LineError(f"{line!r} has no URL; write it as curl https://host/path")
+    return found
+
+
+def _long(found: Line, word: str, words: list[str]) -> None:
+    flag, equals, value = word.partition("=")
+    flag = _LONG.get(flag, flag)
+    if flag in _OPTIONS or flag in _IGNORED:
+        _value(found, flag, value if equals else None, words)
+    elif flag in _SWITCHES:
+        _SWITCHES[flag](found)
+    elif flag not in _SILENT_LONG:
+        raise LineError(f"the option {word} is not known here; leave it out")
+
+
+def _short(found: Line, word: str, words: list[str]) -> None:
+    """Single letters: any number that take no value, and one that takes the rest of the word, or the next word."""
+    for at, letter in enumerate(word[1:], 1):
+        flag = f"-{letter}"
+        if flag in _OPTIONS or flag in _IGNORED:
+            _value(found, flag, word[at + 1 :] or None, words)
+            return
+        if flag in _SWITCHES:
+            _SWITCHES[flag](found)
+        elif letter not in _SILENT:
+            raise LineError(f"the option {flag if len(word) == 2 else f'{flag} in {word}'} is not known here; leave it out")
+
+
+def _value(found: Line, flag: str, value: str | None, words: list[str]) -> None:
+    if value is None and not words:
+        raise LineError(f"{flag} stands at the end without its value")
+    value = words.pop(0) if value is None else value
+    if flag in _OPTIONS:
+        _OPTIONS[flag](found, value)
+
+
+def _asked(found: Line) -> Asked:
     try:
         url = urlsplit(found.url if "://" in found.url else f"http://{found.url}")
         port = url.port
@@ -176,27 +225,48 @@ def _asked(found: _Line, line: str) -> Asked:
         raise LineError(f"{found.url} is no URL that a proxy is asked for: write http://host/path or https://host/path")
     query = "&".join((*((url.query,) if url.query else ()), *found.data)) if found.as_query else url.query
     tls = url.scheme == "https"
+    body = found.upload or bool(found.data and not found.as_query)
     request = Request(
         host=found.host if found.host is not None else url.netloc.rpartition("@")[2],
         path=normal_path(url.path or "/"),
-        method=found.method or ("POST" if found.data and not found.as_query else "GET"),
-        headers=tuple(found.headers),
+        method=found.method or ("PUT" if found.upload else "POST" if body else "GET"),
+        headers=_headers(found, url),
         query=query,
         entry_point=found.entry_point,
         tls=tls,
-        sni=(url.hostname or "") if tls else "",
+        sni=server_name(url.hostname or "") if tls else "",
         client=found.client,
         bindings=found.bindings,
     )
-    return Asked(request, port, tuple(found.states))
+    return Asked(request, port, tuple(found.states), ("the body: no route asks for it",) if body else ())
 
 
-def state_of(document: Document, states: States) -> State:
-    """The state of every service that a line speaks of. Raises LineError for a service or a server that is not there."""
+def _headers(found: Line, url: SplitResult) -> tuple[tuple[str, str], ...]:
+    """The header lines as curl 7.88 sends them: all `-b` in one, and none of them beside a Cookie that `-H` says."""
+    own = any(name == "cookie" and value for name, value in found.headers)
+    headers = [
+        (name, value) if name != "cookie" or value else (name, "; ".join(found.cookies))
+        for name, value in found.headers
+        if name != "cookie" or value or not own
+    ]
+    if url.username is not None and not any(name == "authorization" for name, _ in headers):
+        user = f"{unquote(url.username)}:{unquote(url.password or '')}"
+        headers.append(("authorization", "Basic " + base64.b64encode(user.encode()).decode("ascii")))
+    return tuple(headers)
+
+
+def server_name(host: str) -> str:
+    """What the TLS hello says of a host of a URL: an address is never a server name, and the dot at the end of a name is left out."""
+    return "" if client_address(host.strip("[]")) is not None else undotted(host)
+
+
+def state_of(document: Document, states: States, *, tcp: bool = False) -> State:
+    """The state of every service, or TCP service, that a line speaks of. Raises LineError for one, or a server, that is not there."""
+    services = document.tcp_services if tcp else document.services
     servers: dict[str, list[Status]] = {}
     for status, name, index in states:
-        service = document.services.get(name)
-        if not isinstance(service, LoadBalancer):
+        service = services.get(name)
+        if not isinstance(service, LoadBalancer | TcpLoadBalancer):
             raise LineError(f"--{status.value} {name}: there is no service of that name with servers")
         row = servers.setdefault(name, [Status.UP] * len(service.servers))
         if index is not None and not 0 <= index < len(row):
@@ -213,7 +283,7 @@ def entry_point(asked: Asked, document: Document) -> str:
     request = asked.request
     if request.entry_point:
         return request.entry_point
-    ports = {name: point if isinstance(point, int) else getattr(point, "port", None) for name, point in document.entry_points.items()}
+    ports = ports_of(document)
     wanted = asked.port if asked.port is not None else 443 if request.tls else 80
     found = [name for name, port in ports.items() if port == wanted]
     used = dict.fromkeys(name for route in document.routes for name in route.entry_points)
@@ -226,103 +296,73 @@ def entry_point(asked: Asked, document: Document) -> str:
     return every[0] if len(every) == 1 else named
 
 
+def ports_of(document: Document) -> dict[str, int]:
+    """The port of each entry point that the document knows."""
+    points = {name: point.port if isinstance(point, EntryPoint) else point for name, point in document.entry_points.items()}
+    return {name: port for name, port in points.items() if isinstance(port, int)}
+
+
 # Writing ----------------------------------------------------------------------------------------------------------------
 
 _PLAIN_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
-_SAFE = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
 _GLOB = re.compile(r"[\[\]{}]")
 
 
-def line(request: Request) -> str:
+def line(request: Request, states: States = ()) -> str:
     """The curl line that sends a request. What curl cannot say stands behind, in the words of `parse`: bindings, the client's
-    address, the entry point.
+    address, the entry point, states of servers.
+
+    `parse` reads it as the same request, if its path is in normal form, its header names in small letters, and its server name
+    one that curl can send: letters, digits, `-`, `.` and `_`. Of TLS without one, `parse` takes what curl would say for the host.
     """
     words = ["curl"]
     if request.method == "HEAD":
         words.append("-I")
     elif request.method != "GET":
         words += ("-X", request.method)
-    plain = _PLAIN_HOST.fullmatch(request.host) is not None
+    host = _url_host(request)
     query = f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else ""
-    url = f"{'https' if request.tls else 'http'}://{request.host if plain else 'localhost'}{request.path}{query}"
+    url = f"{'https' if request.tls else 'http'}://{host}{request.path}{query}"
     if _GLOB.search(url):
         words.append("-g")
-    if not plain:
-        words += ("-H", _wire(f"Host: {request.host}"))
+    if host != request.host:
+        words += ("-H", wire(f"Host: {request.host}") if request.host else "Host;")
+    cookies = sum(name == "cookie" for name, _ in request.headers)
     for name, value in request.headers:
-        if name == "cookie" and "=" in value:
+        if name == "cookie" and "=" in value and cookies == 1:
             words += ("-b", value)
         else:
             words += ("-H", f"{name}: {value}" if value else f"{name};")
-    words.append(_wire(url))
+    words.append(wire(url))
     for cookie, what in request.bindings.items():
-        words += ("--bound", _wire(f"{cookie}={what}"))
+        words += ("--bound", wire(f"{cookie}={what}"))
+    words += states_said(states)
     if request.client != "127.0.0.1":
         words += ("--from", request.client)
     if request.entry_point:
-        words += ("--entry-point", _wire(request.entry_point))
-    return " ".join(map(_quoted, words))
+        words += ("--entry-point", wire(request.entry_point))
+    return shell(words)
+
+
+def states_said(states: States) -> list[str]:
+    """The words of `parse` for states of servers."""
+    return [
+        word
+        for status, service, index in states
+        for word in (f"--{status.value}", wire(service if index is None else f"{service}/{index + 1}"))
+    ]
+
+
+def _url_host(request: Request) -> str:
+    """The host of the URL: the one of the request where a URL can hold it and the TLS hello says the same, else what the hello says."""
+    if _PLAIN_HOST.fullmatch(request.host) is not None and (not request.sni or hello_of(request.host) == request.sni):
+        return request.host.removesuffix(":443" if request.tls else ":80")  # which curl leaves out of Host
+    return request.sni or ("127.0.0.1" if request.tls else "localhost")
+
+
+def hello_of(host: str) -> str:
+    """The server name that a client says which asks for a host."""
+    return server_name(urlsplit(f"https://{host}").hostname or "")
 
 
 _QUERY_SAFE = "!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-
-
-def _wire(text: str) -> str:
-    """A text as the wire has it: one character a byte."""
-    return text.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-def _text(wire: str) -> str:
-    return wire.encode("latin-1").decode("utf-8", "surrogateescape")
-
-
-def _quoted(wire: str) -> str:
-    if _SAFE.fullmatch(wire):
-        return wire
-    if wire.isascii() and wire.isprintable():
-        return "'" + wire.replace("'", "'\\''") + "'"
-    return "$'" + "".join(map(_escaped, wire)) + "'"
-
-
-def _escaped(character: str) -> str:
-    if character in "\\'":
-        return f"\\{character}"
-    return character if character.isascii() and character.isprintable() else f"\\x{ord(character):02x}"
-
-
-# Words of a shell: plain, 'as it is', "with \\ before $ ` \" \\", and $'with \x41'. Nothing is executed or expanded.
-_WORDS = re.compile(
-    r"""(?P<space>\s+)|(?P<joined>\\\n)|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)\"|\\(?P<one>.)|(?P<plain>[^\s'"\\]+)""",
-    re.DOTALL,
-)
-_ANSI = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
-_CONTROL = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}
-_DOUBLE = re.compile(r"\\([$`\"\\]|\n)")
-
-
-def _words(line: str) -> list[str]:
-    """The words of a line, as the wire has them. Raises LineError for a quote without its end."""
-    words: list[str] = []
-    open_word = False
-    at = 0
-    while at < len(line):
-        found = _WORDS.match(line, at)
-        if found is None:
-            raise LineError(f"the quote at column {at + 1} has no end")
-        at = found.end()
-        kind, text = found.lastgroup, found[found.lastgroup or 0]
-        if kind in ("space", "joined"):
-            open_word = open_word and kind == "joined"
-            continue
-        if kind == "ansi":
-            part = _ANSI.sub(lambda it: chr(int(it[1], 16)) if it[1] else _CONTROL.get(it[2], it[2]), _wire(text))
-        elif kind == "double":
-            part = _wire(_DOUBLE.sub(lambda it: "" if it[1] == "\n" else it[1], text))
-        else:
-            part = _wire(text)
-        if open_word:
-            words[-1] += part
-        else:
-            words.append(part)
-        open_word = True
-    return words
