@@ -35,6 +35,7 @@ from pinfeather.model.features import Feature, Support, places, walk
 from pinfeather.model.noun import Noun, Template
 from pinfeather.model.sticky import Cookie
 from pinfeather.translators._crd.catalogue import MANNER, SUBJECT, CrdOptions, free_name
+from pinfeather.translators._crd.identity import crd_identity
 from pinfeather.translators._crd.reading import document_tree
 from pinfeather.translators._crd.writing import object_trees
 from pinfeather.translators._helm.reading import LIST, MAP, read_values
@@ -42,7 +43,7 @@ from pinfeather.translators._helm.supports import values_supports
 from pinfeather.translators._helm.text import Holes
 from pinfeather.translators._syntax import kube, yaml
 from pinfeather.translators._syntax.tree import Tree
-from pinfeather.translators.contract import Emitted, File, Parsed, Source, TextFile, Translator
+from pinfeather.translators.contract import Emitted, File, Identity, Parsed, Source, TextFile, Translator
 
 
 class HelmValues(CrdOptions):
@@ -170,6 +171,12 @@ def _key(tree: Tree) -> str:
     return "-".join(kube.object_name(word, 253) if HELM.search(word) else word for word in words)
 
 
+def identity(document: Document, options: HelmValues) -> Identity:
+    """Of a document whose templates have their values; of another nothing is known."""
+    filled = not any(place.row.feature is Feature.TEMPLATE for place in places(document))
+    return crd_identity(document, options) if filled else Identity()
+
+
 TRANSLATOR = Translator(
     name="helm-values",
     doc=__doc__,
@@ -178,4 +185,5 @@ TRANSLATOR = Translator(
     parse=parse,
     emit=emit,
     recognise=recognise,
+    identity=identity,
 )
