@@ -65,15 +65,20 @@ def explain_parser() -> argparse.ArgumentParser:
     """Of a command whose options may stand between its files and the request: use `parse_intermixed_args`."""
     explain = argparse.ArgumentParser(prog="pinfeather explain", allow_abbrev=False)
     explain.usage = "pinfeather explain [OPTION]... FILE... 'curl LINE'"
-    explain.add_argument("files", nargs="+", metavar="FILE", help="what to read, and last the request, as one argument: a curl line")
+    explain.add_argument("files", nargs="*", metavar="FILE", help="what to read, and last the request, as one argument: a curl line")
     explain.add_argument("--request", metavar="JSON", help="the request as JSON, as a file of it, or - for standard input")
-    explain.add_argument(
-        "--traefik", metavar="URL", help="ask the API of a running Traefik what it really holds; files say where it came from"
-    )
+    explain.add_argument("--tcp", metavar="SNI[:PORT]", help="ask for a TCP connection: its server name, or :PORT without TLS")
+    explain.add_argument("--entry-point", metavar="NAME", help="through which one it comes in; by the port or the scheme without it")
+    explain.add_argument("--client", metavar="ADDRESS", help="the client's address; 127.0.0.1 without it")
+    explain.add_argument("--bound", action="append", default=[], metavar="COOKIE=WHAT", help="what the client is bound to")
+    explain.add_argument("--down", action="append", default=[], metavar="SERVICE[/N]", help="a service, or its Nth server, is down")
+    explain.add_argument("--draining", action="append", default=[], metavar="SERVICE[/N]", help="it takes only who is bound to it")
+    explain.add_argument("--traefik", metavar="URL", help="ask the API of a running Traefik; FILEs say which line its routers came from")
+    explain.add_argument("--traefik-header", action="append", default=[], metavar="HEADER", help="a header for the API: 'NAME: VALUE'")
     explain.add_argument("--report", choices=("text", "json"), default="text", help="how the answer is printed")
     explain.add_argument("--all", action="store_true", help="show every route that was asked, and every finding")
     _source(explain)
-    explain.epilog = "The line may go on with --bound COOKIE=WHAT, --down SERVICE[/N], --entry-point NAME, --from ADDRESS: docs/explain.md."
+    explain.epilog = "What follows --client may stand in the line too, the address as --from: docs/explain.md."
     explain.set_defaults(command="explain")
     return explain
 

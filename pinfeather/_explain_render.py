@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from fractions import Fraction
 
-from pinfeather import _curl
-from pinfeather._explain import OTHER_HOST, Explanation, Given, Leads, Place
+from pinfeather import _connection, _curl, _request_json
+from pinfeather._explanation import Explanation, Given, Leads, Place
 from pinfeather._render import plain
 from pinfeather.model.decide import Decision
+from pinfeather.model.decide_tcp import Connection
 
 _MOST = 10
 """Routes and canaries that did not take the request, a screen."""
@@ -21,12 +22,13 @@ def text(found: Explanation, *, every: bool = False) -> str:
 
 
 def _lines(found: Explanation, every: bool) -> Iterator[str]:
-    request = found.request
-    yield _curl.line(request)
-    yield f"  on the entry point {request.entry_point or '(none)'}" + (", over TLS" if request.tls else "")
+    asked = found.asked
+    tcp = isinstance(asked, Connection)
+    yield _connection.line(asked) if isinstance(asked, Connection) else _curl.line(asked)
+    yield f"  on the entry point {asked.entry_point or '(none)'}" + (", over TLS" if asked.tls else "")
     yield ""
     for lead in found.leads:
-        yield f"{shown(lead.share):>6}  {_outcome(lead.decision)}"
+        yield f"{shown(lead.share):>6}  {_outcome(lead.decision, tcp)}"
         for cookie in lead.cookies:
             yield f"          Set-Cookie: {cookie.text}"
             yield f"            since {cookie.why}"
@@ -52,7 +54,7 @@ def _lines(found: Explanation, every: bool) -> Iterator[str]:
 def _losers(found: Explanation, every: bool) -> Iterator[str]:
     rivals = [lost for lost in found.lost if lost.would_hold]
     failed = [lost for lost in found.lost if not lost.would_hold]
-    near = [lost for lost in failed if lost.why != OTHER_HOST] or failed
+    near = [lost for lost in failed if lost.part not in ("hosts", "entry_points")] or failed
     for title, losers in (("Would have taken it too:", rivals), ("Did not hold:", near)):
         if not losers:
             continue
@@ -63,16 +65,16 @@ def _losers(found: Explanation, every: bool) -> Iterator[str]:
         if len(losers) > len(shown_):
             yield f"  ... and {len(losers) - len(shown_)} more; --all shows every one"
     if len(near) < len(failed):
-        yield f"  ({len(failed) - len(near)} more are for other hosts)"
+        yield f"  ({len(failed) - len(near)} more are for other hosts or entry points)"
 
 
-def _outcome(decision: Decision) -> str:
+def _outcome(decision: Decision, tcp: bool) -> str:
     if decision.reason == "no route":
-        return "404: no route takes it"
+        return "closed: no TCP route takes it" if tcp else "404: no route takes it"
     if decision.reason == "external":
         return f"{decision.service}, which belongs to another provider: nothing is known of it here"
     if decision.status != 200:
-        return f"{decision.status}: {decision.service or 'the split'} has no server that is up"
+        return f"{'closed' if tcp else decision.status}: {decision.service or 'the split'} has no server that is up"
     return f"{decision.service} at {decision.server_key}"
 
 
@@ -86,27 +88,26 @@ def shown(share: Fraction) -> str:
 
 def _at(place: Place) -> str:
     if place.span is None:
-        return f"   [{place.path}]" if place.path else ""
+        return f"   [{place.text}]" if place.path else ""
     line = f":{place.span.line}" if place.span.line else ""
     return f"   [{place.span.file}{line}]"
 
 
 def as_json(found: Explanation) -> str:
     """For programs: shares are fractions as text (`9/10`), places have file, line and column where they were read from one."""
-    request = found.request
     tree = {
-        "request": {
-            "curl": _curl.line(request), "method": request.method, "host": request.host, "path": request.path, "query": request.query,
-            "headers": [list(pair) for pair in request.headers], "entry_point": request.entry_point, "tls": request.tls,
-            "client": request.client, "bindings": dict(request.bindings),
-        },
+        "request": _request_json.written(found.asked),
+        "won": found.won,
         "outcomes": [_lead(lead) for lead in found.leads],
         "middlewares": [{"name": it.name, "kind": it.kind, "inside": it.inside, **_place(it.place)} for it in found.middlewares],
         "steps": [
             {"kind": it.kind, "holds": it.holds, "said": it.said, "share": None if it.share is None else str(it.share), **_place(it.place)}
             for it in found.steps
         ],
-        "lost": [{"name": it.name, "why": it.why, "would_hold": it.would_hold, **_place(it.place)} for it in found.lost],
+        "lost": [
+            {"name": it.name, "why": it.why, "would_hold": it.would_hold, "part": it.part, "numbers": it.numbers, **_place(it.place)}
+            for it in found.lost
+        ],
         "notes": list(found.notes),
     }  # fmt: skip
     return json.dumps(tree, indent=2, ensure_ascii=True) + "\n"
@@ -131,7 +132,7 @@ def _cookie(given: Given) -> dict[str, str]:
 
 
 def _place(place: Place) -> dict[str, object]:
-    where: dict[str, object] = {"path": place.path}
+    where: dict[str, object] = {"path": place.text}
     if place.span is not None:
         where |= {"file": place.span.file, "line": place.span.line, "column": place.span.column}
     return where

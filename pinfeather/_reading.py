@@ -25,6 +25,8 @@ class Loaded(NamedTuple):
 
     parsed: Parsed
     formats: tuple[tuple[AnyTranslator, Options], ...] = ()
+    written: Document | None = None
+    """The document before `--servers`: as the target has it, where its names are made of what is written."""
 
 
 def load(files: Sequence[str], given: argparse.Namespace) -> Loaded:
@@ -45,9 +47,10 @@ def load(files: Sequence[str], given: argparse.Namespace) -> Loaded:
         if made is None:
             return Loaded(Parsed(None, wrong))
         readers.append((group, made))
-    parsed = prepared(read_groups(readers), given.bind, given.servers, points)
+    written = prepared(read_groups(readers), given.bind, (), points)
+    parsed = prepared(written, (), given.servers, {})
     found = (*doubts, *said, *parsed.diagnostics)
-    return Loaded(parsed._replace(diagnostics=found), tuple((reader, made) for (reader, _), made in readers))
+    return Loaded(parsed._replace(diagnostics=found), tuple((reader, made) for (reader, _), made in readers), written.document)
 
 
 def instance_of(
