@@ -22,6 +22,7 @@ def read(text: str) -> _curl.Asked | _connection.AskedConnection:
     """The request of an object with a `host`, or the connection of one with a `sni` or a `port`. Raises LineError."""
     try:
         tree = json.loads(text)
+        json.dumps(tree, ensure_ascii=False).encode("utf-8", "surrogateescape")  # half of a character is no text
     except (ValueError, RecursionError) as problem:
         raise LineError(f"--request is no JSON: {problem}") from None
     if not isinstance(tree, dict):

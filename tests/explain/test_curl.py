@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinfeather import _curl
+from pinfeather import _connection, _curl
 from pinfeather._shell import words_of
 from pinfeather.model.decide import Request, Status, normal_path
 from pinfeather.model.document import Document
@@ -230,3 +230,22 @@ def test_what_is_shown_is_one_shell_line() -> None:
     line = _curl.line(Request("a.example", "/a[1]", headers=(("cookie", "a=b"),), tls=True))
     assert line == "curl -g -b a=b 'https://a.example/a[1]'"
     assert shlex.split(line)[0] == "curl"
+
+
+words = st.one_of(
+    st.sampled_from(
+        ["curl", "-H", "-b", "-d", "-G", "-u", "-sI", "'", "$'\\xff'", "a=b", "a: b", "Host: é", "--data-urlencode", "--bound", "--down"]
+    ),
+    st.sampled_from(
+        ["http://x/", "https://[::1]/", "http://u:p@h:80/%zz?q", "http://[", "http://\udcff/", "tls://x:1", "tcp://:5", "--alpn"]
+    ),
+    st.text(max_size=8),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(words, max_size=7).map(" ".join))
+def test_whatever_a_line_is_it_is_read_or_refused(text: str) -> None:
+    for parse in (_curl.parse, _connection.parse):
+        with contextlib.suppress(_curl.LineError):
+            parse(f"curl {text}")

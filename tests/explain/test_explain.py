@@ -218,6 +218,7 @@ WRONG = {
     "no curl line": (["FILE", "curl ftp://x"], "is no URL that a proxy is asked for"),
     "no service": (["FILE", "curl http://x/ --down t"], "there is no service of that name"),
     "no JSON": (["FILE", "--request", "{"], "--request is no JSON"),
+    "half a character": (["FILE", "--request", '{"host": "\\ud800"}'], "--request is no JSON"),
     "no host": (["FILE", "--request", "{}"], '--request has a "host"'),
     "unknown field": (["FILE", "--request", '{"host": "x", "verb": "GET"}'], "'verb' is not known"),
     "a number for a text": (["FILE", "--request", '{"host": "x", "path": 3}'], "'path' is a text, not 3"),
