@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-HOST = "shop.localhost"
+from bench.backend import HOST
 
 
 class Answer(NamedTuple):

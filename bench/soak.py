@@ -16,7 +16,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from bench.load import HOST, Client, Tally, keep_asking
+from bench.backend import HOST
+from bench.load import Client, Tally, keep_asking
 from bench.stage import POOLS, Stage
 
 _GIGABYTE = 1 << 30
@@ -46,7 +47,7 @@ async def memory(folder: Path) -> bool:
         for one in idle:
             await one.ask()
         full = stage.memory
-        print(f"  1,000 idle clients: {empty:.0f} MB -> {full:.0f} MB, {(full - empty) * 1000 / 1000:.0f} KB each")
+        print(f"  1,000 idle clients: {empty:.0f} MB -> {full:.0f} MB, {(full - empty) * 1000 / len(idle):.0f} KB each")
         for one in idle:
             one.close()
         peak = await _slow_reader(stage)

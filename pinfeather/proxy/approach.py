@@ -1,8 +1,8 @@
 """One request's way to its server: what the document decides, what its middlewares do, and another server where one fails.
 
-A request goes to another server only where nothing can have been done with it: the connection could not be made, or it broke before
-a byte of the answer and the method may be repeated. Who that is, the decision core says again, of a state in which what failed
-is down, so that weights, stickiness and cookies are those of the server that answers.
+A request goes to another server only where nothing can have been done with it: the connection could not be made, or it broke
+before a byte of the answer and the method may be repeated. Who that is, the decision core says again, by the same draw and of a
+state in which what failed is down: the client stays with its variant, and the cookies are those of the server that answers.
 
 Without a `retry` middleware there is one other try, and over all requests one in ten of them at most (`Budget`); with it, as many
 tries in all as it says, each after a pause that doubles. A pause is only made for the same server: another is tried at once.
@@ -63,6 +63,7 @@ class Approach:
         "_asked",
         "_bound",
         "_client",
+        "_draw",
         "_failed",
         "_live",
         "_request",
@@ -81,6 +82,7 @@ class Approach:
         self._live = client.edge.live
         self._bound = self._live.serving.cookies.bindings(request.cookies)
         self._steps: Iterator[Step] = iter(_NO_STEPS)
+        self._draw = random.getrandbits(64)
         self._failed: set[tuple[str, int]] = set()
         self._tries = 1
         secure = client.secure
@@ -108,7 +110,7 @@ class Approach:
         if any(value.lower() != "100-continue" for value in self.passage.values("expect")):
             return UNEXPECTED
         account.live, account.bindings = live, self._bound
-        account.decision = decision = decide(live.serving.table, self._asked, live.state, random.getrandbits(64))
+        account.decision = decision = decide(live.serving.table, self._asked, live.state, self._draw)
         door = live.serving.entrances.door(client.entry_point)
         secure = client.secure
         if decision.route is None or (secure is None and door.tls_only):
@@ -172,7 +174,7 @@ class Approach:
         for service, server in self._failed:
             statuses = servers[service]
             servers[service] = (*statuses[:server], Status.DOWN, *statuses[server + 1 :])
-        again = decide(self._live.serving.table, self._asked, State(servers), random.getrandbits(64))
+        again = decide(self._live.serving.table, self._asked, State(servers), self._draw)  # the same draw: the same variant
         same_way = again.route == decision.route and again.middlewares == decision.middlewares
         return again if same_way and again.status == 200 and again.server is not None else None
 

@@ -150,11 +150,12 @@ class Questions:
             self._kept.pop().transport.abort()
 
     async def _on(self, asking: Asking, request: bytes, method: str, limit: int) -> Reply:
+        reply: Reply | None = None
         try:
             reply = await asking.ask(request, method, limit)
-        except BaseException:
-            asking.transport.abort()
-            raise
+        finally:
+            if reply is None:  # it failed, or nobody waits for it any more
+                asking.transport.abort()
         if asking.reusable and len(self._kept) < _KEPT:
             asking.rest()
             self._kept.append(asking)

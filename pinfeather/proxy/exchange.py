@@ -368,6 +368,8 @@ class Exchange:
             self._task.cancel()
             self._task = None
         if self._backend is not None:
+            if answer.status >= 500:  # the server is to blame: it spoke no HTTP, or not in time
+                self._edge.failures.failed(self._account)
             self._backend.drop()
             self._backend = None
         return self._reply(answer, with_cookies=answer.status >= 500)

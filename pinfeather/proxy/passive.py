@@ -1,8 +1,9 @@
 """Passive health checks: a server that fails requests too often is left out for a while (Traefik 3.7, pkg/healthcheck).
 
-A failure is a connection that could not be made or broke before an answer, and an answer of 500 or more; any other answer
-wipes them out. `max_failed_attempts` of them (1 if it does not say) within `failure_window` (10 s) take the server down: for as
-long as the window where nothing else asks it, else until the active check finds it healthy.
+A failure is a connection that could not be made or broke before an answer, what is no answer or does not come in time, and an
+answer of 500 or more; any other answer wipes them out. `max_failed_attempts` of them (1 if it does not say) within
+`failure_window` (10 s) take the server down: for as long as the window where nothing else asks it, else until the active check
+finds it healthy.
 """
 
 import asyncio

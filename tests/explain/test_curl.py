@@ -19,6 +19,7 @@ from pinfeather import _connection, _curl
 from pinfeather._shell import words_of
 from pinfeather.model.decide import Request, Status, normal_path
 from pinfeather.model.document import Document
+from tests.required import missing
 
 names = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=10).filter(lambda name: name not in ("host", "cookie"))
 values = st.text([chr(code) for code in (9, *range(0x20, 0x7F), *range(0x80, 0x100))], max_size=20).map(lambda text: text.strip(" \t"))
@@ -159,7 +160,7 @@ def one_request() -> Iterator[tuple[int, list[bytes]]]:
 @pytest.mark.parametrize("request_", SENT, ids=lambda request: request.host)
 def test_a_real_curl_sends_the_request_of_its_line(request_: Request) -> None:
     if shutil.which("curl") is None or shutil.which("bash") is None:
-        pytest.skip("curl is not installed")
+        missing("curl, or bash")
     with one_request() as (port, heads):
         line = _curl.line(request_).removeprefix("curl ")
         run = f"curl -q -sS --noproxy '*' --max-time 20 --connect-to ::127.0.0.1:{port} {line}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pinfeather.proxy.flow import Settings
 
 if TYPE_CHECKING:
-    from tests.proxy.conftest import Backend, Play, Stage, Turn
+    from tests.proxy.conftest import Backend, Play, Script, Stage, Turn
 
 NOBODY = "http://127.0.0.1:1"  # refuses: a port that needs root
 
@@ -75,6 +76,26 @@ def test_what_may_have_been_done_is_done_once(play: Play, server: type[Backend],
         assert set(statuses) == ({200} if again else {200, 502})
 
     play(scenario, server("b"), server("dies", dies), document=lambda found: pool(found["b"].url, found["dies"].url))
+
+
+def test_the_client_stays_with_its_variant(play: Play, server: type[Backend], monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = itertools.cycle([0, 2**64 - 1])  # the first server of `old`; a second draw would lead to `new`
+    monkeypatch.setattr("pinfeather.proxy.approach.random.getrandbits", lambda _: next(draws))
+
+    async def scenario(stage: Stage) -> None:
+        answer = await stage.get()
+        assert (answer.status, answer.body) == (200, b"b")
+
+    def split(found: dict[str, Backend]) -> dict[str, object]:
+        return {
+            "routes": [{"name": "r", "hosts": ["a.example"], "split": [{"to": "old", "weight": 1}, {"to": "new", "weight": 1}]}],
+            "services": {
+                "old": {"servers": [{"url": NOBODY}, {"url": found["b"].url}]},
+                "new": {"servers": [{"url": found["other"].url}]},
+            },
+        }
+
+    play(scenario, server("b"), server("other"), document=split)
 
 
 def test_one_other_try_and_no_more(play: Play, server: type[Backend]) -> None:
@@ -165,6 +186,25 @@ def test_a_server_that_fails_requests_is_left_out_for_the_window(play: Play, ser
 
     check = {"passive_health_check": {"failure_window": "600ms", "max_failed_attempts": 2}}
     play(scenario, server("good"), server("bad", fails), document=lambda found: pool(found["good"].url, found["bad"].url, **check))
+
+
+async def _babbles(turn: Turn) -> None:
+    turn.writer.write(b"HTTP/1.1 200 OK\nX: y\n\n")
+
+
+async def _is_silent(turn: Turn) -> None:
+    await turn.reader.read()
+
+
+@pytest.mark.parametrize(("script", "status"), [(_babbles, 502), (_is_silent, 504)])
+def test_what_is_no_answer_in_time_is_a_failure(play: Play, server: type[Backend], script: Script, status: int) -> None:
+    async def scenario(stage: Stage) -> None:
+        assert (await stage.get()).status == status
+        assert stage.proxy.edge.live.state.servers["s"][0].name == "DOWN"
+
+    quick = Settings(tick=0.05, watch=0.05, drain=2.0, first_byte=0.3)
+    check = {"passive_health_check": {"failure_window": "10s"}}
+    play(scenario, server("b", script), document=lambda found: pool(found["b"].url, **check), settings=quick)
 
 
 def test_good_answers_wipe_failures_out(play: Play, server: type[Backend]) -> None:
