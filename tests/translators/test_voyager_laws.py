@@ -139,3 +139,20 @@ def test_the_laws_are_asked_of_something() -> None:
     assert seen["routes"] > seen["documents"] / 3, seen
     assert all(seen.values()), seen
     assert Feature.CANARY in voyager.supports(voyager.VoyagerOptions())
+
+
+@pytest.mark.parametrize("law", [laws.second_pass, laws.read_back, laws.decisions_kept], ids=lambda law: law.__name__)
+def test_a_path_that_asks_for_nothing(law: Callable[[AnyTranslator, Any, Document], None]) -> None:
+    # Found by hypothesis: read back as a canary of the route for every path, the second route lost its `path: {prefix: /}`.
+    tester: dict[str, object] = {"cookie": {"name": "canary", "value": "v2"}}
+    document = Document.model_validate(
+        {
+            "entry_points": {"web": 80},
+            "routes": [
+                {"name": "a", "entry_points": ["web"], "canaries": [{"when": tester, "to": "s"}], "split": [{"to": "s", "weight": 1}]},
+                {"name": "b", "entry_points": ["web"], "path": {"prefix": "/"}, "match": tester, "to": "s"},
+            ],
+            "services": {"s": {"servers": [{"url": "http://10.0.0.1:80"}]}},
+        }
+    )
+    law(voyager.TRANSLATOR, voyager.VoyagerOptions(), document)

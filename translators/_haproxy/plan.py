@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pinfeather.model.canary import SplitEntry
 from pinfeather.model.document import Document, canary_name
-from pinfeather.model.match import both
+from pinfeather.model.match import PathMatch, both
 from pinfeather.model.metadata import Metadata
 from pinfeather.model.normal import conditions, lift, precedence
 from pinfeather.model.noun import Template
@@ -28,6 +28,7 @@ RESERVED = "pinfeather.invalid"
 _HOST = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PATH = re.compile(r"/[A-Za-z0-9/_.:-]*")
 """Paths that may stand in the name of an ACL, where Voyager puts them."""
+_EVERY_PATH = PathMatch.model_construct(prefix="/")
 _PORT = re.compile(r"port-([1-9]\d{0,4})")
 HTTP, HTTPS = 80, 443
 
@@ -105,6 +106,8 @@ def steps(document: Document) -> list[Step]:
         route = document.routes[rung.route]
         canary = None if rung.canary is None else route.canaries[rung.canary]
         form = lift(both((*conditions(route), *((canary.when,) if canary is not None else ()))))
+        if form.match is not None and form.path == _EVERY_PATH:
+            form = form._replace(path=None)  # asks for nothing; as a canary of a route for every path it would not be read back
         asked = asked_of(form)
         assert asked is not None, "`project` has taken out what is nested"
         prefix = None if form.path is None else form.path.prefix
