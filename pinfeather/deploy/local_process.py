@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError
 from typing_extensions import override
 
-from pinfeather._files import FileError, write_atomic
+from pinfeather._files import FileError, sweep_temporaries, write_atomic
 from pinfeather.deploy.contract import (
     Change,
     Difference,
@@ -163,6 +163,7 @@ class LocalProcessResource(Resource[LocalProcessInputs, LocalProcessOutputs]):
             try:
                 for path in (_state_file(new), _log(new), _lock_file(new)):
                     path.unlink(missing_ok=True)
+                sweep_temporaries(_state_file(new))  # of a run that was killed while it wrote
             except OSError as error:
                 raise FileError(Path(new.folder), f"cannot be cleared: {(error.strerror or '').lower()}") from error
         leave_folders(Path(new.folder))

@@ -327,6 +327,15 @@ def test_who_does_not_end_is_killed_and_it_is_said(site: Site) -> None:
     assert message == f"one (process {made.outputs.pid}) did not end within 0.2 s, so it was killed."
 
 
+def test_delete_takes_away_what_a_killed_run_was_writing(site: Site) -> None:
+    made = site.create(site.asked())
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as writer:
+        pass
+    (site.folder / f".one.json.{writer.pid}.0123abcd.tmp").write_text("{")
+    RESOURCE.delete(site.step(), made)
+    assert not site.folder.exists()
+
+
 def test_delete_ends_the_whole_session(site: Site) -> None:
     made = site.create(site.asked(program=CHILD, stop_timeout=0.2))
     assert len(site.processes()) == 2
