@@ -28,6 +28,12 @@ def explain(given: argparse.Namespace) -> int:
     return run(given)
 
 
+def verify(given: argparse.Namespace) -> int:
+    from pinfeather.verify.command import run
+
+    return run(given)
+
+
 def formats(given: argparse.Namespace) -> int:
     from pinfeather._formats import page, table
 
@@ -54,6 +60,7 @@ def schema(given: argparse.Namespace) -> int:  # noqa: ARG001 - every command ha
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "lint": lint,
     "explain": explain,
+    "verify": verify,
     "formats": formats,
     "schema": schema,
 }

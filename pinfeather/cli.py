@@ -26,6 +26,7 @@ commands:
   convert    say a document in another format
   lint       find what is wrong in files and folders
   explain    say why a request goes where it goes
+  verify     find out whether a running proxy does what a document says
   formats    list the formats, or show what one of them can say
   schema     print the JSON Schema of a document, for editors
   proxy      serve a document with the reference proxy

@@ -205,7 +205,7 @@ def _run_folder(plan: Plan) -> str:
 def _demo_server(plan: Plan, service: str, index: int, url: str) -> LocalProcess:
     name = f"{service}-{chr(ord('a') + index)}"
     port = urlsplit(url).port
-    command = [sys.executable, "-m", "pinfeather.deploy.demo", "--name", service, "--hostname", name, "--port", str(port)]
+    command = [sys.executable, "-m", "pinfeather.verify.demo", "--name", service, "--hostname", name, "--port", str(port)]
     health = f"http://{LOOPBACK}:{port}/healthz"
     return LocalProcess(
         name, name=name, command=command, folder=_run_folder(plan), listen=[f"{LOOPBACK}:{port}"], health=health, kind="demo"

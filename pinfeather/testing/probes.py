@@ -148,7 +148,8 @@ def _parts(leaf: m.Leaf) -> list[Part]:
 
 
 def _samples(regex: str) -> list[str]:
-    """Texts in which a regex may be found: its letters without its signs, and a plain one."""
+    """Texts in which a regex may be found: its letters without its signs and without what stands for anything around; and a plain one."""
+    regex = regex.removeprefix("^").removesuffix("$").removeprefix(".*").removesuffix(".*")
     plain = "".join(character for character in regex if character.isalnum() or character in "-_=./")
     return list(dict.fromkeys([plain or "a", "a"]))
 

@@ -67,7 +67,7 @@ def servers() -> Iterator[tuple[int, ...]]:
     try:
         for hostname in _HOSTNAMES:
             name = hostname.rpartition("-")[0]
-            command = [sys.executable, "-m", "pinfeather.deploy.demo", "--name", name, "--hostname", hostname, "--port", "0"]
+            command = [sys.executable, "-m", "pinfeather.verify.demo", "--name", name, "--hostname", hostname, "--port", "0"]
             processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         ports = []
         for process in processes:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinfeather.deploy.expected import bounds
+from pinfeather.verify.binomial import bounds
 from pinfeather.model.document import Document
 from pinfeather.proxy.affinity import Affinities, first_draw
 from pinfeather.proxy.entrances import Entrances, Table, ToHttp, ToTcp

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pinfeather.deploy.expected import bounds
+from pinfeather.verify.binomial import bounds
 from pinfeather.model.build import build
 from pinfeather.model.decide import Binding, Request, State, Table, outcomes
 from pinfeather.model.document import Document

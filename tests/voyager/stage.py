@@ -10,14 +10,13 @@ from fractions import Fraction
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pinfeather.deploy.expected import bounds
+from pinfeather.verify.binomial import bounds
 from pinfeather.model.decide import Decision, Outcomes, Request, State, Table, outcomes
 from pinfeather.model.document import Document
 from pinfeather.model.services import LoadBalancer
-from pinfeather.model.sticky import Cookie
 from tests.parts.haproxy import HAProxy
 from tests.parts.servers import Servers
-from tests.voyager.renderer import Pod, rendered
+from pinfeather.verify.voyager_cfg import Pod, rendered, server_cookie, variant_cookie
 
 StartHAProxy = Callable[..., HAProxy]
 
@@ -73,27 +72,6 @@ class Stage:
         pairs = "; ".join(cookie.partition(";")[0] for cookie in answer.cookies)
         headers = tuple(pair for pair in request.headers if pair[0] != "cookie")
         return self.ask(Request(request.host, request.path, request.method, (*headers, ("cookie", pairs)), entry_point=request.entry_point))
-
-
-def server_cookie(cookie: Cookie, pod: str) -> str:
-    """As HAProxy writes it: its own attributes, then those of the line, in the line's order."""
-    parts = [f"{cookie.name}={pod}", "path=/", *([f"domain={cookie.domain}"] if cookie.domain else [])]
-    parts += ["HttpOnly"] if cookie.http_only else []
-    parts += ["Secure"] if cookie.secure else []
-    parts += [f"SameSite={cookie.same_site.title()}"] if cookie.same_site else []
-    parts += [f"Max-Age={cookie.max_age}"] if cookie.max_age is not None else []
-    parts += [f"Path={cookie.path}"] if cookie.path is not None else []
-    return "; ".join(parts)
-
-
-def variant_cookie(cookie: Cookie, variant: str) -> str:
-    parts = [f"{cookie.name}={variant}", f"Path={cookie.path}" if cookie.path is not None else "path=/"]
-    parts += [f"Domain={cookie.domain}"] if cookie.domain else []
-    parts += [f"Max-Age={cookie.max_age}"] if cookie.max_age is not None else []
-    parts += ["HttpOnly"] if cookie.http_only else []
-    parts += ["Secure"] if cookie.secure else []
-    parts += [f"SameSite={cookie.same_site.title()}"] if cookie.same_site else []
-    return ";".join(parts)
 
 
 def expected(found: Outcomes, document: Document, pods: Mapping[str, tuple[str, ...]]) -> dict[Answer, Fraction]:

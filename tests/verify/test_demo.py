@@ -32,7 +32,7 @@ class Running:
 
 
 def _command(port: int) -> list[str]:
-    return [sys.executable, "-m", "pinfeather.deploy.demo", "--name", "shop-v1", "--hostname", "shop-v1-a", "--port", str(port)]
+    return [sys.executable, "-m", "pinfeather.verify.demo", "--name", "shop-v1", "--hostname", "shop-v1-a", "--port", str(port)]
 
 
 @pytest.fixture
@@ -159,6 +159,6 @@ def test_a_taken_port_is_said(demo: Running) -> None:
 
 
 def test_loads_nothing_but_the_standard_library() -> None:
-    code = "import sys, pinfeather.deploy.demo; print([n for n in ('pydantic', 'pulumi', 'yaml') if n in sys.modules])"
+    code = "import sys, pinfeather.verify.demo; print([n for n in ('pydantic', 'pulumi', 'yaml') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=_PATIENCE, check=True)
     assert done.stdout == "[]\n"

@@ -1,8 +1,8 @@
-"""A stand-in for Voyager's operator: from an Ingress, Services and pods to a haproxy.cfg.
+"""A stand-in for Voyager's operator: from an Ingress, Services and pods to a haproxy.cfg, as `verify --start haproxy` runs it.
 
 The operator is closed. This is our own reading of its last public source, its published templates and its API types, and
-shares no code with the format `voyager`: it takes the raw rules as texts, and lets HAProxy say what they mean. It leaves out what a
-test has no use for (certificates, stats, timeouts of its own, pods of several Deployments): a port with TLS listens without it, and has the
+shares no code with the format `voyager`: it takes the raw rules as texts, and lets HAProxy say what they mean. It leaves out what
+asking it on loopback has no use for (certificates, stats, timeouts of its own, pods of several Deployments): a port with TLS listens without it, and has the
 rules that Voyager adds to such a port.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pinfeather.model.sticky import Cookie
 from pinfeather.translators._syntax import yaml
 
 ANNOTATION = "ingress.appscode.com/"
@@ -272,3 +273,33 @@ def rendered(text: str, pods: Pods, ports: Mapping[int, str], place: Callable[[s
 
 def _key(tree: Any, name: str) -> str:
     return f"{tree['metadata'].get('namespace', 'default')}/{name}"
+
+
+# What it writes into Set-Cookie ----------------------------------------------------------------------------------------------
+
+
+def set_cookie(cookie: Cookie, value: str, variant: bool) -> str:
+    """The text of Set-Cookie: HAProxy's own for a server, the header rule's for a variant."""
+    return variant_cookie(cookie, value) if variant else server_cookie(cookie, value)
+
+
+def server_cookie(cookie: Cookie, value: str) -> str:
+    """As HAProxy writes it: its own attributes, then those of the line, in the line's order."""
+    parts = [f"{cookie.name}={value}", "path=/", *([f"domain={cookie.domain}"] if cookie.domain else [])]
+    parts += ["HttpOnly"] if cookie.http_only else []
+    parts += ["Secure"] if cookie.secure else []
+    parts += [f"SameSite={cookie.same_site.title()}"] if cookie.same_site else []
+    parts += [f"Max-Age={cookie.max_age}"] if cookie.max_age is not None else []
+    parts += [f"Path={cookie.path}"] if cookie.path is not None else []
+    return "; ".join(parts)
+
+
+def variant_cookie(cookie: Cookie, value: str) -> str:
+    """As the rule of our format `voyager` writes it."""
+    parts = [f"{cookie.name}={value}", f"Path={cookie.path}" if cookie.path is not None else "path=/"]
+    parts += [f"Domain={cookie.domain}"] if cookie.domain else []
+    parts += [f"Max-Age={cookie.max_age}"] if cookie.max_age is not None else []
+    parts += ["HttpOnly"] if cookie.http_only else []
+    parts += ["Secure"] if cookie.secure else []
+    parts += [f"SameSite={cookie.same_site.title()}"] if cookie.same_site else []
+    return ";".join(parts)

@@ -1,12 +1,12 @@
-"""One demo server: what runs behind the proxies of the stack `dev`. Only the standard library, so that it starts at once.
+"""One demo server: what runs behind the proxies of the stack `dev`, and of those that `verify --start` starts. Only the standard library, so that it starts at once.
 
-    python -m pinfeather.deploy.demo --name shop-v1 --hostname shop-v1-a --port 8101
+    python -m pinfeather.verify.demo --name shop-v1 --hostname shop-v1-a --port 8101
 
 Every path is answered with who answers and what was asked, in the words of `traefik/whoami`: `Name:`, `Hostname:`, `IP:`,
 `RemoteAddr:`, the request line and the request's header fields. Beside that:
 
 - `/healthz` answers 200;
-- `/echo` is a WebSocket that sends every message back;
+- any path is a WebSocket for who asks for one, and sends every message back;
 - `POST /control/close?seconds=N` closes the listener and every connection, so that for N seconds (at most 60) each new
   connection is refused; then the server listens again. Only for who speaks to the server itself, from this machine.
 
@@ -120,15 +120,19 @@ class DemoServer:
             if writer is not but:
                 writer.close()
 
-    def _close_for(self, seconds: float, asking: asyncio.StreamWriter) -> None:
-        self._hang_up(but=asking)
+    def close(self, but: asyncio.StreamWriter | None = None) -> None:
+        """Refuse every connection and end those there are, `but` one, until `reopen`."""
+        self._hang_up(but)
         self._socket.close()
         # Bound and not listening, the port refuses every connection and still is nobody else's.
         self._socket = _bound(self.port)
-        self._reopening = asyncio.get_running_loop().call_later(seconds, self._reopen)
 
-    def _reopen(self) -> None:
+    def reopen(self) -> None:
         self._run(self.listen())
+
+    def _close_for(self, seconds: float, asking: asyncio.StreamWriter) -> None:
+        self.close(asking)
+        self._reopening = asyncio.get_running_loop().call_later(seconds, self.reopen)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._run(self._serve(reader, writer))
@@ -154,7 +158,7 @@ class DemoServer:
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request. Returns whether the connection goes on."""
         request = Request.of(await reader.readuntil(b"\r\n\r\n"))
-        if request.path == "/echo" and (request.field("upgrade") or "").lower() == "websocket":
+        if (request.field("upgrade") or "").lower() == "websocket":
             await _echo(request, reader, writer)
             return False
         keep = request.keeps_alive and await _body_read(request, reader)
@@ -257,7 +261,7 @@ async def _run(server: DemoServer, hostname: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal comes. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m pinfeather.deploy.demo", description="One demo server, on loopback.")
+    parser = argparse.ArgumentParser(prog="python -m pinfeather.verify.demo", description="One demo server, on loopback.")
     parser.add_argument("--name", required=True, help="the name of its version, as in the document: shop-v1")
     parser.add_argument("--hostname", required=True, help="its own name: shop-v1-a")
     parser.add_argument("--port", required=True, type=int, help="the port on 127.0.0.1; 0 takes a free one")

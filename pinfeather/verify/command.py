@@ -1,0 +1,314 @@
+"""`pinfeather verify` on files, URLs and standard streams: what it reads, what it starts, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import ssl
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from pinfeather import _render
+from pinfeather._reading import load
+from pinfeather._sources import UsageError
+from pinfeather.model.diagnostics import Report as Findings
+from pinfeather.model.diagnostics import Severity
+from pinfeather.model.document import Document, EntryPoint
+from pinfeather.model.noun import seconds
+from pinfeather.model.services import LoadBalancer
+from pinfeather.model.table import UndecidedError
+from pinfeather.proxy.cookies import Seal, pools
+from pinfeather.verify import table
+from pinfeather.verify.asking import Address, Pace, Silent, Unfit, ask, insecure, trusting
+from pinfeather.verify.column import Column
+from pinfeather.verify.effects import slowest
+from pinfeather.verify.measure import Measuring, Wishes
+from pinfeather.verify.naming import WHOAMI, ByBody, ByCookie, Identify, Known, Learnt, Naming, identify
+from pinfeather.verify.outage import ByControl, Outage, command
+from pinfeather.verify.questions import READS, entry_points, plan
+from pinfeather.verify.tcp import tcp_questions, tcp_rows
+
+RATE = Fraction(50)
+"""Requests a second to each proxy that somebody else runs."""
+BUDGET = 2000
+"""Requests to each proxy that somebody else runs."""
+UNREACHABLE = 4
+
+
+class _Run(NamedTuple):
+    """What is to be measured."""
+
+    title: str
+    document: Document
+    base: Column
+    columns: Sequence[Column]
+    wishes: Wishes
+    methods: Sequence[str]
+    running: bool
+    said: Sequence[str]
+
+
+def run(given: argparse.Namespace) -> int:
+    """Exit codes: 0 all holds, 1 something does not, 2 input, 4 a proxy or a server does not answer. Raises FileError and UsageError."""
+    loaded = load(given.files, given)
+    document = loaded.parsed.document
+    report = Findings.of(loaded.parsed.diagnostics)
+    shown = report if document is None else Findings.of(each for each in report.diagnostics if each.severity is Severity.ERROR)
+    sys.stderr.write(_render.text(shown))
+    if document is None:
+        return 2
+    try:
+        with ExitStack() as running:
+            made = _started(given, document, running) if given.start else _running(given, document)
+            return _measured(given, made)
+    except UndecidedError as problem:
+        raise UsageError(f"{problem}, or say it with --bind") from None
+    except Unfit as problem:
+        raise UsageError(str(problem)) from None
+    except Silent as problem:
+        sys.stderr.write(f"pinfeather: {problem}\n")
+        return UNREACHABLE
+
+
+def _measured(given: argparse.Namespace, made: _Run) -> int:
+    user = given.user
+    bound = any(column.value is not None for column in made.columns)
+    measuring = Measuring(made.base, made.columns, plan(made.document, made.columns, made.methods, bound=bound, user=user), made.wishes)
+    pace = made.columns[0].pace
+    tcp = tcp_questions(made.base, made.wishes.doubt) if not made.running else []
+    needed = measuring.needed + sum(question.count for question in tcp)
+    if pace.budget is not None and needed > pace.budget:
+        raise Unfit(
+            f"a doubt of {float(made.wishes.doubt):g} takes {needed} requests to each proxy, and the budget is {pace.budget}: "
+            f"say --budget {needed}, or a larger --doubt"
+        )
+    rate = f"{float(pace.rate):g} a second" if pace.rate is not None else "as fast as answers come"
+    limit = f", of {pace.budget} at most" if pace.budget is not None else ""
+    methods = f"{' and '.join(made.methods)} only" if made.methods else "any method"
+    sys.stderr.write(f"asking up to {needed} requests of each proxy{limit}, {rate}, {methods}\n")
+    found = measuring.run()
+    rows = [*found.rows, *(tcp_rows(made.base, made.columns, made.wishes.doubt) if tcp else ())]
+    left = dict(found.left)
+    if made.running and made.document.tcp_routes:
+        left["TCP is asked of demo servers only: --start"] = len(made.document.tcp_routes)
+    started = [line for column in made.columns for line in column.started]
+    said = [*made.said, *_learnt(made.columns)]
+    report = table.Report(made.title, started, made.columns, rows, found.clients, left, said, made.running)
+    if given.report == "json":
+        sys.stdout.write(table.as_json(report))
+    elif given.report == "markdown":
+        sys.stdout.write(table.markdown(report, every=given.all))
+    else:
+        sys.stdout.write(table.text(report, colours=sys.stdout.isatty(), every=given.all))
+    return 0 if report.holds else 1
+
+
+def _learnt(columns: Sequence[Column]) -> Iterator[str]:
+    for column in columns:
+        if isinstance(column.naming, Learnt):
+            names = "; ".join(f"{name} is {' or '.join(sorted(services))}" for name, services in column.naming.names().items())
+            yield (
+                f"{column.name}: who is who was learnt ({column.identify.said}): {names or 'nobody'}. "
+                "Services are compared; which of their servers is which is not known."
+            )
+
+
+# Proxies that run ----------------------------------------------------------------------------------------------------------
+
+
+def _running(given: argparse.Namespace, document: Document) -> _Run:
+    if not given.url:
+        raise UsageError("say which proxy: --url NAME=http://host:port for its entry points, or --start traefik")
+    entries = _entries(given, document)
+    rate, limited = _rate(given, document)
+    budget = given.budget or BUDGET
+    direct = _asked_directly(document) if given.demo else {}
+    columns = []
+    for name, addresses in entries.items():
+        local = all(address.loopback for address in addresses.values())
+        who, naming, values = _naming(given, document, direct)
+        columns.append(
+            Column(
+                name=name,
+                document=document,
+                entries=addresses,
+                identify=who,
+                naming=naming,
+                pace=Pace(rate, budget),
+                shared=True if values else None,
+                value=_traefik_value if values else None,
+                names=direct,
+                client_known=local,
+                user=given.user,
+            )
+        )
+        _reachable(name, addresses)
+    outage: Outage | None = ByControl() if given.demo else command(given.stop, given.restart)
+    wishes = Wishes(given.doubt, websocket=given.websocket or given.demo, echo=given.demo, outage=outage)
+    title = f"{', '.join(given.files)} through {', '.join(columns_name(column) for column in columns)}"
+    return _Run(title, document, columns[0], columns, wishes, _methods(given), True, limited)
+
+
+def columns_name(column: Column) -> str:
+    """A proxy and where it is."""
+    return f"{column.name} ({', '.join(dict.fromkeys(address.url for address in column.entries.values()))})"
+
+
+def _entries(given: argparse.Namespace, document: Document) -> Mapping[str, dict[str, Address]]:
+    """Proxy -> entry point -> address. Raises UsageError."""
+    known = entry_points(document)
+    context = _context(given)
+    found: dict[str, dict[str, Address]] = {}
+    for text in given.url:
+        named, equals, url = text.rpartition("=")
+        proxy, colon, point = named.rpartition(":")
+        try:
+            address = Address.of(url, context)
+        except ValueError as problem:
+            raise UsageError(f"--url {text}: {problem}") from None
+        point = point if equals else _point(document, address)
+        if equals and point not in known:
+            raise UsageError(f"--url {text}: the document has no entry point {point!r}; it has {', '.join(known)}")
+        found.setdefault(proxy if colon else "the proxy", {})[point] = address
+    return found
+
+
+def _point(document: Document, address: Address) -> str:
+    """The entry point that a URL alone is: the one of its port; else `web` or `websecure`; else the only one there is."""
+    known = entry_points(document)
+    ports = {name: point.port if isinstance(point, EntryPoint) else point for name, point in document.entry_points.items()}
+    same = [name for name in known if ports.get(name) == address.port]
+    named = "websecure" if address.tls else "web"
+    if len(same) == 1:
+        return same[0]
+    return named if named in known else known[0] if len(known) == 1 else ""
+
+
+def _context(given: argparse.Namespace) -> ssl.SSLContext | None:
+    if given.insecure:
+        return insecure()
+    try:
+        return trusting(given.ca) if given.ca is not None else ssl.create_default_context()
+    except OSError as problem:
+        raise UsageError(f"--ca {given.ca}: {(problem.strerror or str(problem)).lower()}") from None
+
+
+def _naming(given: argparse.Namespace, document: Document, direct: Mapping[str, str]) -> tuple[Identify, Naming, bool]:
+    """How servers are told, and whether cookie values can be computed."""
+    said = given.identify
+    who = identify(said) if said is not None else ByBody(WHOAMI)
+    names = dict(pair.partition("=")[::2] for pair in given.name)
+    for name, service in names.items():
+        if service not in document.services:
+            raise UsageError(f"--name {name}={service}: there is no service {service!r}")
+    if who is None:
+        values = _cookie_values(document)
+        return ByCookie(values), Known({key: key for key in values.values()}), True
+    return who, (Known(direct) if direct else Learnt(names)), False
+
+
+def _traefik_value(pool: str, binding: str) -> str:
+    return Seal(b"", traefik_compat=True).value(pool, binding)
+
+
+def _cookie_values(document: Document) -> Mapping[tuple[str, str], str]:
+    """Cookie name and value -> the server, as Traefik has them. Raises UsageError where none can be computed."""
+    found = {
+        (cookie.name, _traefik_value(pool, binding)): binding
+        for pool, cookie, bindings in pools(document)
+        for binding in bindings
+        if "://" in binding
+    }
+    if not found:
+        raise UsageError("--identify cookie: no service has a sticky cookie and servers by URL, so no value can be computed")
+    return found
+
+
+def _asked_directly(document: Document) -> dict[str, str]:
+    """What each server calls itself, asked without a proxy: demo servers do. Raises Silent and Unfit."""
+    from pinfeather.model.decide import Request
+
+    names: dict[str, str] = {}
+    who = ByBody(WHOAMI)
+    for service in document.services.values():
+        for server in service.servers if isinstance(service, LoadBalancer) else ():
+            if server.key in names:
+                continue
+            try:
+                address = Address.of(server.key)
+            except ValueError as problem:
+                raise Unfit(f"the server {problem}: only demo servers can be asked with --demo") from None
+            answer = ask(address, Request(f"{address.host}:{address.port}", "/"), {})
+            if answer.status == 0:
+                raise Silent(f"the demo server at {server.key} does not answer: {answer.problem}")
+            name = who.name(answer)
+            if not name or name in names.values():
+                raise Unfit(f"the server at {server.key} does not say a name of its own (`Hostname:`): it is no demo server")
+            names[server.key] = name
+    return names
+
+
+def _reachable(name: str, addresses: Mapping[str, Address]) -> None:
+    for address in addresses.values():
+        try:
+            socket.create_connection((address.host, address.port), 10).close()
+        except OSError as problem:
+            why = (problem.strerror or str(problem)).lower()
+            raise Silent(f"{name} at {address.url} does not answer: {why}; start it, or put the URL right") from None
+
+
+def _rate(given: argparse.Namespace, document: Document) -> tuple[Fraction | None, list[str]]:
+    """Requests a second; less where a rate limit of the document would be met."""
+    rate: Fraction | None = given.rate if given.rate is not None else (None if given.start or given.demo else RATE)
+    said = []
+    for name, (average, period) in slowest(document).items():
+        allowed = Fraction(average) / Fraction(seconds(period)).limit_denominator(10**6) * Fraction(4, 5)
+        if rate is None or allowed < rate:
+            rate = allowed
+            said = [f"At {float(rate):g} requests a second: the rate limit {name!r} lets no more pass."]
+    return rate, said
+
+
+def _methods(given: argparse.Namespace) -> Sequence[str]:
+    more = [word.strip().upper() for text in given.methods for word in text.split(",") if word.strip()]
+    return tuple(dict.fromkeys((*READS, *more)))
+
+
+# Proxies that are started ------------------------------------------------------------------------------------------------------
+
+
+def _started(given: argparse.Namespace, document: Document, running: ExitStack) -> _Run:
+    from pinfeather.verify.placing import DemoServers, InOurs, certificate, needs_certificate, place, server_context
+    from pinfeather.verify.starting import Stage, start
+
+    if given.url:
+        raise UsageError("--start and --url: say one of them")
+    folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="pinfeather-verify-")))
+    pem = certificate(folder) if needs_certificate(document) else None
+    servers = running.enter_context(DemoServers(server_context(*pem) if pem is not None else None))
+    placed = place(document, servers)
+    rate, limited = _rate(given, document)
+    stage = Stage(document, placed, servers, pem, folder, lambda: Pace(rate, given.budget), given.user, running)
+    columns = [start(kind, stage) for kind in dict.fromkeys(given.start)]
+    base = Column(
+        name="the document",
+        document=placed.document,
+        entries=columns[0].entries,
+        identify=ByBody(WHOAMI),
+        naming=Known(placed.names),
+        pace=Pace(None, None),
+        shared=True,
+        names=placed.names,
+        keys=placed.keys,
+        user=given.user,
+        client_known=True,
+    )
+    wishes = Wishes(given.doubt, websocket=True, echo=True, outage=InOurs(servers, placed.names))
+    said = [*limited, *(f"Here {each}." for each in placed.changed)]
+    title = f"{', '.join(given.files)} through {' and '.join(dict.fromkeys(given.start))}, with {servers.count} demo servers on 127.0.0.1"
+    return _Run(title, document, base, columns, wishes, (), False, said)

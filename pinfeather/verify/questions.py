@@ -1,0 +1,204 @@
+"""What to ask: requests made of the document's own hosts, paths, cookies and bindings, and how often each is to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from pinfeather._curl import line
+from pinfeather.model.decide import Request
+from pinfeather.model.document import Document, EntryPoint
+from pinfeather.model.match import Cookie, Header, leaves
+from pinfeather.testing.probes import probes
+from pinfeather.verify.binomial import to_see, to_see_each
+from pinfeather.verify.column import Column, Expected
+from pinfeather.verify.effects import guarded
+
+READS = ("GET", "HEAD")
+LEAST = 3
+"""Requests of a question whose answer is always the same."""
+MOST = 120
+"""Probes that are made of a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, the cookies of whom it comes from (name and what it stands for), and the password that is given."""
+
+    request: Request
+    bound: tuple[tuple[str, str], ...] = ()
+    user: str | None = None
+    told: bool = False
+    """Whether the entry point is said."""
+
+    @property
+    def text(self) -> str:
+        """As a line of the table."""
+        return shown(self.request, self.bound, self.user) + (f" at {self.request.entry_point}" if self.told else "")
+
+
+@dataclass(slots=True)
+class Plan:
+    questions: list[Question] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
+    """Why probes are not asked, and how many."""
+
+    def leave(self, why: str) -> None:
+        self.left[why] = self.left.get(why, 0) + 1
+
+
+def shown(request: Request, bound: Iterable[tuple[str, str]] = (), user: str | None = None) -> str:
+    """A request in the words of curl, without `curl`, its method in front."""
+    words = line(replace(request, entry_point="", client="127.0.0.1")).removeprefix("curl ").removeprefix("-I ")
+    words = words.removeprefix(f"-X {request.method} ")
+    said = [request.method, words]
+    said += [f"--bound {name}={what}" for name, what in bound]
+    said += [f"--user {user.partition(':')[0]}"] if user is not None else []
+    said += [f"--from {request.client}"] if request.client != "127.0.0.1" else []
+    return " ".join(said)
+
+
+def plan(document: Document, columns: Sequence[Column], methods: Sequence[str], *, bound: bool, user: str | None) -> Plan:
+    """The questions that can be asked of these proxies. `methods`: none is any. `bound`: also of clients whose cookies are made up here."""
+    found = Plan()
+    points = tuple(dict.fromkeys(point for column in columns for point in column.entries))
+    with_tls = tls_points(document)
+    seen: dict[tuple[object, ...], Question] = {}
+    for request, state in probes(document, MOST):
+        if state.servers or "nobody" in request.bindings.values() or (request.bindings and not bound):
+            continue
+        request = replace(request, entry_point=request.entry_point or points[0])
+        asked = _fitted(request, points, columns, with_tls)
+        if asked is None:
+            if not request.bindings:
+                _left(found, request, points, with_tls)
+            continue
+        if methods and asked.method not in methods:
+            found.leave(f"they are {asked.method}: say --methods {asked.method}")
+            continue
+        whose = tuple(sorted(request.bindings.items()))
+        plain = replace(asked, bindings={})
+        told = asked.entry_point != points[0] and len(points) > 1
+        leads = not whose and not told and any(one.service for one in columns[0].expected(plain))
+        alike = [Question(each) for each in _lookalikes(document, plain)] if leads else []
+        for question in (Question(plain, whose, None, told), *alike):
+            seen.setdefault((question.text, question.request.tls), question)
+    for question in seen.values():
+        found.questions.append(question)
+        if user is not None and guarded(document) and not question.bound:
+            found.questions.append(replace(question, user=user))
+    return found
+
+
+def _fitted(request: Request, points: Sequence[str], columns: Sequence[Column], with_tls: frozenset[str]) -> Request | None:
+    """The request as it can be sent, or None."""
+    point = request.entry_point
+    if point not in points and "" not in points:
+        return None
+    address = columns[0].address(point)
+    if address is not None and address.tls is not None:
+        if address.tls is not request.tls:
+            return None
+    elif request.tls and point not in with_tls:
+        return None
+    if request.client != "127.0.0.1" and not (columns[0].client_known and request.client.startswith("127.")):
+        return None
+    return request
+
+
+def _left(found: Plan, request: Request, points: Sequence[str], with_tls: frozenset[str]) -> None:
+    if request.entry_point not in points and "" not in points:
+        if request.entry_point != "other":
+            found.leave(f"they come in at the entry point {request.entry_point!r}, whose URL is not known: say --url {request.entry_point}=URL")
+    elif request.client != "127.0.0.1":
+        found.leave(f"they come from {request.client}")
+    elif request.entry_point not in with_tls and not request.tls:
+        found.leave("they come in without TLS, and the URL is https")
+
+
+def tls_points(document: Document) -> frozenset[str]:
+    """The entry points at which some HTTP route, or all, ask for TLS."""
+    found = {name for name, point in document.entry_points.items() if isinstance(point, EntryPoint) and point.tls}
+    for route in document.routes:
+        if route.tls is not None and route.tls.terminate:
+            found.update(route.entry_points or entry_points(document))
+    return frozenset(found)
+
+
+def entry_points(document: Document) -> tuple[str, ...]:
+    """Every entry point that HTTP routes are asked at: those of the document, and those that routes name; else `web`."""
+    found = dict.fromkeys((*document.entry_points, *(point for route in document.routes for point in route.entry_points)))
+    only_tcp = {point for route in document.tcp_routes for point in route.entry_points} - {
+        point for route in document.routes for point in route.entry_points
+    }
+    kept = tuple(point for point in found if point not in only_tcp)
+    return kept or ("web",)
+
+
+# Look-alikes --------------------------------------------------------------------------------------------------------------
+
+
+def _lookalikes(document: Document, request: Request) -> Iterator[Request]:
+    """The same request with a cookie in which the wanted one can be found, and which is not it."""
+    for name, value in request.headers:
+        if name == "cookie" and value in _wanted(document):
+            cookie, _, content = value.partition("=")
+            headers = tuple((key, f"not{cookie}={content}{content[-1:]}" if text == value else text) for key, text in request.headers)
+            yield replace(request, headers=headers)
+
+
+def _wanted(document: Document) -> frozenset[str]:
+    """The cookies, `name=value`, that some condition asks for, or searches the Cookie header for."""
+    found = set()
+    for route in document.routes:
+        for match in (route.match, *(canary.when for canary in route.canaries)):
+            for leaf in leaves(match) if match is not None else ():
+                if isinstance(leaf, Cookie) and leaf.cookie.value is not None:
+                    found.add(f"{leaf.cookie.name}={leaf.cookie.value}")
+                elif isinstance(leaf, Header) and leaf.header.name.lower() == "cookie" and leaf.header.regex is not None:
+                    found.add(literal(leaf.header.regex))
+    return frozenset(found)
+
+
+def literal(regex: str) -> str:
+    """The text that a regex such as `.*canary=v2.*` looks for; empty for any other."""
+    text = regex.removeprefix("^").removesuffix("$").removeprefix(".*").removesuffix(".*")
+    return text if all(character.isalnum() or character in "=_-" for character in text) else ""
+
+
+# How often ----------------------------------------------------------------------------------------------------------------
+
+
+def counts(expected: Sequence[tuple[Expected, ...]], doubt: Fraction, exact: bool) -> list[int]:
+    """How often each question is to be sent: the first of those that expect the same so often that each share is told from none and
+    from all; the others so often that they are told from every other expectation. Raises ValueError where that is too often.
+    """
+    shares = [_shares(each, exact) for each in expected]
+    kinds = list(dict.fromkeys(tuple(each.items()) for each in shares))
+    whole: set[tuple[tuple[str, Fraction], ...]] = set()
+    found = []
+    for each in shares:
+        kind = tuple(each.items())
+        if kind not in whole:
+            whole.add(kind)
+            found.append(max(LEAST, to_see_each(each.values(), doubt)))
+        else:
+            found.append(max([LEAST, *(_apart(each, dict(other), doubt) for other in kinds if other != kind)]))
+    return found
+
+
+def _shares(expected: Iterable[Expected], exact: bool) -> dict[str, Fraction]:
+    found: dict[str, Fraction] = {}
+    for one in expected:
+        who = one.server if exact and one.server else one.who
+        found[who] = found.get(who, Fraction(0)) + one.share
+    return found
+
+
+def _apart(this: Mapping[str, Fraction], other: Mapping[str, Fraction], doubt: Fraction) -> int:
+    """How many answers tell two expectations apart: one comes that the other never gives, one stays away that the other gives."""
+    here = sum((share for who, share in this.items() if who not in other), Fraction(0))
+    there = sum((share for who, share in other.items() if who not in this), Fraction(0))
+    most = max(here, there)
+    return to_see(most, doubt) if most else to_see_each(this.values(), doubt)
