@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 from pinfeather.model.decide import Decision, State, Status, Table
 from pinfeather.model.document import Document
 from pinfeather.model.noun import external
+from pinfeather.model.pools import apart
 from pinfeather.model.services import LoadBalancer, Server
 from pinfeather.proxy.backend import Origin
-from pinfeather.proxy.cookies import Bound, Seal, StickyCookies, apart
+from pinfeather.proxy.cookies import Bound, Seal, StickyCookies
 from pinfeather.proxy.entrances import Entrances
 from pinfeather.proxy.middlewares import Closed, steps
 from pinfeather.proxy.reasons import levels

@@ -25,7 +25,8 @@ from pinfeather.deploy.expected import Story
 from pinfeather.deploy.measure import Cell, Measured, measure
 from pinfeather.model.decide import Request, State, Status, Table, decide
 from pinfeather.model.document import Document
-from pinfeather.proxy.cookies import Seal, StickyCookies, apart
+from pinfeather.model.pools import apart
+from pinfeather.proxy.cookies import Seal, StickyCookies
 from pinfeather.proxy.loading import load_canonical
 from tests.required import missing
 
