@@ -50,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] == "explain":
         asked = explain_parser().parse_intermixed_args(words[1:])
         return _guarded(lambda: _command(asked))
+    if words[0] == "verify":
+        from pinfeather.verify.arguments import parser as verify_parser
+
+        questioned = verify_parser().parse_args(words[1:])
+        return _guarded(lambda: _command(questioned))
     parser, convert = parsers()
     if words[:1] == ["convert"] and not {"-h", "--help"} & set(words):
         return _guarded(lambda: _convert(parser, convert, words))

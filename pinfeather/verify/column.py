@@ -12,9 +12,9 @@ from pinfeather.model.balance import Binding
 from pinfeather.model.decide import Decision, Request, State, Status, Table, outcomes
 from pinfeather.model.diagnostics import Diagnostic
 from pinfeather.model.document import Document
+from pinfeather.model.pools import apart, pools
 from pinfeather.model.services import LoadBalancer
 from pinfeather.model.sticky import Cookie, set_cookie
-from pinfeather.proxy.cookies import apart, pools
 from pinfeather.verify.asking import Address, Answer, Pace, ask
 from pinfeather.verify.effects import basic, effect, watched
 from pinfeather.verify.naming import ByCookie, Identify, Naming
@@ -186,9 +186,7 @@ class Column:
 
     def texts(self, one: Expected, value: Callable[[Binding], str] = lambda _: VALUE) -> tuple[str, ...]:
         """The Set-Cookie texts of an outcome."""
-        found = (
-            self.write(self.pools[each.cookie.name][0], value(each), each.value in self.document.services) for each in one.bound
-        )
+        found = (self.write(self.pools[each.cookie.name][0], value(each), each.value in self.document.services) for each in one.bound)
         return tuple(found) if self.in_order else tuple(sorted(found))
 
     # Asking ----------------------------------------------------------------------------------------------------------

@@ -20,9 +20,10 @@ from pinfeather.model.diagnostics import Report as Findings
 from pinfeather.model.diagnostics import Severity
 from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.noun import seconds
+from pinfeather.model.pools import pools
 from pinfeather.model.services import LoadBalancer
 from pinfeather.model.table import UndecidedError
-from pinfeather.proxy.cookies import Seal, pools
+from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.verify import table
 from pinfeather.verify.asking import Address, Pace, Silent, Unfit, ask, insecure, trusting
 from pinfeather.verify.column import Column
@@ -212,8 +213,8 @@ def _naming(given: argparse.Namespace, document: Document, direct: Mapping[str, 
     return who, (Known(direct) if direct else Learnt(names)), False
 
 
-def _traefik_value(pool: str, binding: str) -> str:
-    return Seal(b"", traefik_compat=True).value(pool, binding)
+def _traefik_value(_pool: str, binding: str) -> str:
+    return cookie_value(binding)
 
 
 def _cookie_values(document: Document) -> Mapping[tuple[str, str], str]:

@@ -1,4 +1,4 @@
-"""One demo server: what runs behind the proxies of the stack `dev`, and of those that `verify --start` starts. Only the standard library, so that it starts at once.
+"""One demo server, as it runs behind the proxies of the stack `dev` and of `verify --start`. Only the standard library: it starts at once.
 
     python -m pinfeather.verify.demo --name shop-v1 --hostname shop-v1-a --port 8101
 

@@ -110,9 +110,7 @@ def _key(column: Column, one: Expected) -> str:
     return one.server if column.naming.exact and one.server else one.who
 
 
-def _by_chance(
-    column: Column, expected: Sequence[Expected], groups: Counter[frozenset[str]], asked: int, doubt: Fraction
-) -> list[str]:
+def _by_chance(column: Column, expected: Sequence[Expected], groups: Counter[frozenset[str]], asked: int, doubt: Fraction) -> list[str]:
     """Counts outside of their bounds. What an answer does not tell apart is counted together."""
     together: list[set[str]] = []
     for who in (*groups, *(frozenset((_key(column, one),)) for one in expected)):

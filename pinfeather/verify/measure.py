@@ -170,9 +170,7 @@ class Measuring:
                 )
 
     def _row(self, asked: Asked) -> Row:
-        cells = [
-            different or judged.cell(asked.base) for different, judged in zip(asked.different, asked.judged, strict=True)
-        ]
+        cells = [different or judged.cell(asked.base) for different, judged in zip(asked.different, asked.judged, strict=True)]
         remark = self._remark(asked.question)
         return Row(
             asked.question.text,
@@ -305,7 +303,7 @@ class Measuring:
         if any(one.unknown for one in base):
             return None
 
-        def ask(at: int, column: Column) -> Cell:
+        def ask(_: int, column: Column) -> Cell:
             if column.value is None or column.address(question.request.entry_point) is None:
                 return Cell(LEFT_AS_IT_IS, state="not asked")
             client = self._jar(column, question, column.value)

@@ -19,7 +19,9 @@ WHOAMI = "^Hostname: (.+)$"
 class Identify(Protocol):
     """Takes a name out of an answer; an empty one: it says none."""
 
-    said: str
+    @property
+    def said(self) -> str:
+        """How, in the words of `--identify`."""
 
     def name(self, answer: Answer) -> str: ...
 
@@ -87,8 +89,9 @@ def identify(text: str) -> ByHeader | ByBody | None:
 class Naming(Protocol):
     """Which server or service a name stands for."""
 
-    exact: bool
-    """Whether names tell servers, or services only."""
+    @property
+    def exact(self) -> bool:
+        """Whether names tell servers, or services only."""
 
     def learn(self, name: str, services: frozenset[str], question: str) -> None:
         """A name answered where only these services may."""

@@ -101,7 +101,7 @@ def closed(
     pool: ThreadPoolExecutor,
     done: set[str],
 ) -> Iterator[Row]:
-    """A row for each service of a question with a health check, several servers and clients that are pinned to one. `done`: those before."""
+    """A row for each service of a question with a health check, several servers and pinned clients. `done`: those before."""
     expected = base.expected(question.request, None, user=question.user)
     for service in dict.fromkeys(one.service for one in expected):
         balancer = base.document.services.get(service)

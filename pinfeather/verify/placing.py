@@ -25,7 +25,7 @@ CHECK = ("250ms", "2s")
 
 
 class Placed(NamedTuple):
-    """`document`: with demo servers. `keys`: server key of the user's document -> here. `names`: key here -> what the server calls itself."""
+    """`keys`: server key of the user's document -> key in `document`. `names`: key in `document` -> what that server calls itself."""
 
     document: Document
     keys: Mapping[str, str]
@@ -188,7 +188,7 @@ def needs_certificate(document: Document) -> bool:
     """Whether TLS is ended anywhere, or passed through."""
     if any(isinstance(point, EntryPoint) and point.tls for point in document.entry_points.values()):
         return True
-    return any(route.tls is not None for route in (*document.routes, *document.tcp_routes))
+    return any(route.tls is not None for route in document.routes) or any(route.tls is not None for route in document.tcp_routes)
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

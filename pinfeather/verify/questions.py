@@ -110,7 +110,9 @@ def _fitted(request: Request, points: Sequence[str], columns: Sequence[Column], 
 def _left(found: Plan, request: Request, points: Sequence[str], with_tls: frozenset[str]) -> None:
     if request.entry_point not in points and "" not in points:
         if request.entry_point != "other":
-            found.leave(f"they come in at the entry point {request.entry_point!r}, whose URL is not known: say --url {request.entry_point}=URL")
+            found.leave(
+                f"they come in at the entry point {request.entry_point!r}, whose URL is not known: say --url {request.entry_point}=URL"
+            )
     elif request.client != "127.0.0.1":
         found.leave(f"they come from {request.client}")
     elif request.entry_point not in with_tls and not request.tls:

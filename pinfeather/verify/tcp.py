@@ -44,7 +44,11 @@ def tcp_questions(base: Column, doubt: Fraction) -> list[TcpQuestion]:
     table = TcpTable.of(base.document)
     found = []
     for connection in dict.fromkeys(_connections(base.document)):
-        shares = tuple((str(one.service), str(one.server), share) for one, share in outcomes_tcp(table, connection, State()).shares.items() if one.status == 200)
+        shares = tuple(
+            (str(one.service), str(one.server), share)
+            for one, share in outcomes_tcp(table, connection, State()).shares.items()
+            if one.status == 200
+        )
         affinity = any(_by_address(base.document, service) for service, _, _ in shares)
         try:
             count = LEAST if affinity else max(LEAST, to_see_each((share for _, _, share in shares), doubt))
@@ -79,7 +83,7 @@ def tcp_rows(base: Column, columns: Sequence[Column], doubt: Fraction) -> Iterat
     """A row for each question, asked of all proxies at the same time."""
     with ThreadPoolExecutor(max(1, len(columns))) as pool:
         for question in tcp_questions(base, doubt):
-            cells = pool.map(lambda column, question=question: _cell(base, column, question, doubt), columns)  # type: ignore[misc]
+            cells = pool.map(lambda column, question=question: _cell(base, column, question, doubt), columns)
             yield Row(question.text, _in_words(question), tuple(cells))
 
 
@@ -100,14 +104,24 @@ def _cell(base: Column, column: Column, question: TcpQuestion, doubt: Fraction) 
     connection = question.connection
     shown = {key: base.names[key] for _, key, _ in question.shares}
     table = TcpTable.of(column.document)
-    own = [(column.names.get(str(one.server), ""), share) for one, share in outcomes_tcp(table, connection, State()).shares.items() if one.status == 200]
+    own = [
+        (column.names.get(str(one.server), ""), share)
+        for one, share in outcomes_tcp(table, connection, State()).shares.items()
+        if one.status == 200
+    ]
     wanted = sorted((shown[key], share) for _, key, share in question.shares)
     sticks = any(_by_address(column.document, name) for name in column.document.tcp_services) or not question.affinity
     address = column.address(connection.entry_point)
     if sorted(own) != wanted or not sticks or address is None:
-        codes = dict.fromkeys(str(finding.code) for finding in column.losses if str(finding.code).startswith("loss.") and "tcp" in str(finding.path[:1]))
+        codes = dict.fromkeys(
+            str(finding.code) for finding in column.losses if str(finding.code).startswith("loss.") and "tcp" in str(finding.path[:1])
+        )
         said = ", ".join([*codes][:2])
-        return Cell(said or "no such entry point", state="loss") if said else Cell("lost, and not said", ("the translation changes this",), "WRONG")
+        return (
+            Cell(said or "no such entry point", state="loss")
+            if said
+            else Cell("lost, and not said", ("the translation changes this",), "WRONG")
+        )
     counts: Counter[str] = Counter()
     for _ in range(question.count):
         column.pace.take()

@@ -2,8 +2,8 @@
 
 The operator is closed. This is our own reading of its last public source, its published templates and its API types, and
 shares no code with the format `voyager`: it takes the raw rules as texts, and lets HAProxy say what they mean. It leaves out what
-asking it on loopback has no use for (certificates, stats, timeouts of its own, pods of several Deployments): a port with TLS listens without it, and has the
-rules that Voyager adds to such a port.
+asking it on loopback has no use for (certificates, stats, timeouts of its own, pods of several Deployments): a port with TLS listens
+without it, and has the rules that Voyager adds to such a port.
 """
 
 from __future__ import annotations

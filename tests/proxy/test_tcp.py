@@ -19,7 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinfeather.verify.binomial import bounds
 from pinfeather.model.document import Document
 from pinfeather.proxy.affinity import Affinities, first_draw
 from pinfeather.proxy.entrances import Entrances, Table, ToHttp, ToTcp
@@ -27,6 +26,7 @@ from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.hello import Hello
 from pinfeather.proxy.listening import Listener
 from pinfeather.proxy.stream import proxy_header
+from pinfeather.verify.binomial import bounds
 from tests.parts import certificates
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pinfeather.verify.binomial import bounds
 from pinfeather.model.build import build
 from pinfeather.model.decide import Binding, Request, State, Table, outcomes
 from pinfeather.model.document import Document
@@ -24,6 +23,7 @@ from pinfeather.model.sticky import Cookie, set_cookie
 from pinfeather.proxy.cookies import Seal, pools
 from pinfeather.testing.sheets import Sheet
 from pinfeather.translators._syntax import yaml
+from pinfeather.verify.binomial import bounds
 from tests.parts.servers import Servers
 from tests.required import missing
 

@@ -10,13 +10,13 @@ from fractions import Fraction
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pinfeather.verify.binomial import bounds
 from pinfeather.model.decide import Decision, Outcomes, Request, State, Table, outcomes
 from pinfeather.model.document import Document
 from pinfeather.model.services import LoadBalancer
+from pinfeather.verify.binomial import bounds
+from pinfeather.verify.voyager_cfg import Pod, rendered, server_cookie, variant_cookie
 from tests.parts.haproxy import HAProxy
 from tests.parts.servers import Servers
-from pinfeather.verify.voyager_cfg import Pod, rendered, server_cookie, variant_cookie
 
 StartHAProxy = Callable[..., HAProxy]
 
