@@ -70,6 +70,11 @@ class Expected(NamedTuple):
     def who(self) -> str:
         return self.service or str(self.status)
 
+    @property
+    def said(self) -> str:
+        """In the table."""
+        return self.who + (f" to {self.location}" if self.location and not self.service else "")
+
 
 @dataclass
 class Column:
@@ -243,9 +248,9 @@ class Column:
         if (location := ", ".join(answer.values("location"))) != one.location and not one.service:
             yield f"Location is {location or 'absent'}; the document says {one.location or 'absent'}"
         wanted_headers = {name: value for name, value in one.headers if value}
-        for field_name in sorted(self._watched):
+        for field_name in sorted(self._watched & dict(one.headers).keys()):
             got = ", ".join(answer.values(field_name))
-            if got != wanted_headers.get(field_name, "") and (field_name in dict(one.headers) or not one.service):
+            if got != wanted_headers.get(field_name, ""):
                 yield f"{field_name} is {got or 'absent'}; the document says {wanted_headers.get(field_name) or 'absent'}"
 
     def client(self, answer: Answer, name: str, one: Expected, before: Client | None = None) -> Client:

@@ -137,8 +137,7 @@ def in_words(expected: Sequence[Expected], asked: int, doubt: Fraction) -> str:
     """Who answers; where there are several, how often, and what chance explains."""
     shares: dict[str, Fraction] = {}
     for one in expected:
-        said = one.service or f"{one.status}{f' to {one.location}' if one.location else ''}"
-        shares[said] = shares.get(said, Fraction(0)) + one.share
+        shares[one.said] = shares.get(one.said, Fraction(0)) + one.share
     if len(shares) == 1:
         return next(iter(shares))
     parts = []

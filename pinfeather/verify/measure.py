@@ -124,12 +124,12 @@ class Measuring:
                     found.rows.append(self._again(asked, each))
                     found.rows.append(self._forged(asked, each))
                     found.rows += self._switched(asked, each)
-            found.rows += [row for question in self.bound if (row := self._bound(question, each)) is not None]
             if self.wishes.websocket:
                 found.rows += self._sockets(each)
             found.rows += self._names()
             if self.wishes.outage is not None:
                 found.rows += self._outages(self.wishes.outage, pool)
+            found.rows += [row for question in self.bound if (row := self._bound(question, each)) is not None]
         found.clients = [self._one_client(at) for at in range(len(self.columns))]
         return found
 
@@ -312,7 +312,7 @@ class Measuring:
                 return Cell(codes or LEFT_AS_IT_IS, state="loss" if codes else "not asked")
             return self._near(self._as(column, question, client, LEAST), column, base)
 
-        return Row(question.text, in_words(base, LEAST, self.wishes.doubt), each(ask), notes(self.base, base))
+        return Row(question.text, " or ".join(dict.fromkeys(one.said for one in base)), each(ask), notes(self.base, base))
 
     def _jar(self, column: Column, question: Question, value: Callable[[str, str], str]) -> Client | None:
         """A client that is bound as the question says."""

@@ -84,11 +84,19 @@ def plan(document: Document, columns: Sequence[Column], methods: Sequence[str], 
         alike = [Question(each) for each in _lookalikes(document, plain)] if leads else []
         for question in (Question(plain, whose, None, told), *alike):
             seen.setdefault((question.text, question.request.tls), question)
-    for question in seen.values():
+    for question in sorted(seen.values(), key=lambda one: _place(columns[0], one)):
         found.questions.append(question)
         if user is not None and guarded(document) and not question.bound:
             found.questions.append(replace(question, user=user))
     return found
+
+
+def _place(column: Column, question: Question) -> tuple[bool, bool, int, int]:
+    """Where a question stands in the table: what most services answer first, the plainest of them; refusals later, bound clients last."""
+    if question.bound:
+        return True, False, 0, 0
+    services = {one.service for one in column.expected(question.request)}
+    return False, services == {""}, -len(services), len(question.request.headers)
 
 
 def _fitted(request: Request, points: Sequence[str], columns: Sequence[Column], with_tls: frozenset[str]) -> Request | None:

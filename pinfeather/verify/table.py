@@ -16,7 +16,7 @@ from pinfeather.verify.judging import Row
 from pinfeather.verify.questions import Question
 
 WIDTH = 140
-MOST_ROWS = 60
+MOST_ROWS = 25
 """Rows that hold are shown up to this; what is wrong always is."""
 _MOST_FAULTS = 5  # shown of one proxy for one question
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
@@ -49,7 +49,11 @@ def text(report: Report, *, colours: bool = False, every: bool = False) -> str:
     if hidden:
         parts.append(f"and {hidden} more that hold (--all shows them)")
     if marks:
-        parts.append("\n".join(f"({number}) {'; '.join(notes)}" for notes, number in marks.items()))
+        parts.append(
+            "\n".join(
+                f"({number}) {note}" if at == 0 else f"    {note}" for notes, number in marks.items() for at, note in enumerate(notes)
+            )
+        )
     if remarks := dict.fromkeys(f"{row.question}: {row.remark}" for row in rows if row.remark):
         parts.append("\n".join(wrapped for remark in remarks for wrapped in textwrap.wrap(remark, WIDTH, subsequent_indent="  ")))
     parts.append("\n".join(("Counts: expected (and what chance explains, by an exact binomial bound).", *report.said, *_left(report.left))))
