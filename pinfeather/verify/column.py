@@ -99,6 +99,10 @@ class Column:
     losses: tuple[Diagnostic, ...] = ()
     ends_tls: bool = True
     """Whether TLS is ended by it; where not, what a route demands of TLS is met by asking in plain."""
+    no_route: int = 404
+    """What it answers where no route holds."""
+    noticed: tuple[float, float] | None = None
+    """Seconds until it notices a server that has gone, and one that is back; None: as the document's health checks say."""
     bare_host: bool = False
     """Whether it knows hosts without a port only."""
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -154,7 +158,8 @@ class Column:
         if decision.reason == "external":
             return Expected(nothing, 0, "", "", (), unknown=f"{decision.service} is another provider's", route=route)
         if decision.server_key is None:
-            return Expected(nothing, decision.status, "", "", (), through.headers, route=route)
+            status = self.no_route if decision.reason == "no route" else decision.status
+            return Expected(nothing, status, "", "", (), through.headers, route=route)
         return Expected(
             nothing, 0, decision.service or "", decision.server_key, decision.set_cookies, through.headers, through.location, "", route
         )

@@ -19,7 +19,7 @@ from pinfeather.verify.effects import basic
 from pinfeather.verify.judging import Cell, Judged, Observed, Row, in_words, judge, notes
 from pinfeather.verify.naming import Known
 from pinfeather.verify.outage import Outage, closed
-from pinfeather.verify.questions import LEAST, Plan, Question, counts
+from pinfeather.verify.questions import LEAST, Plan, Question, counts, tls_points
 
 AGAIN = 10
 """Requests of one client that comes back."""
@@ -196,6 +196,8 @@ class Measuring:
             return Cell(codes or "no such entry point", state="loss" if codes else "not asked")
         if column.document is self.base.document:
             return None
+        if not column.ends_tls and not question.request.tls and question.request.entry_point in tls_points(self.base.document):
+            return Cell("TLS is not ended here", state="not asked")
         if signature(column, column.expected(question.request, None, user=question.user)) == signature(self.base, base):
             return None
         codes = self._codes(column, base, "loss.") or self._codes(column, base, "near.")
@@ -373,7 +375,7 @@ def signature(column: Column, expected: Sequence[Expected]) -> dict[object, Frac
     """What may happen, in words that dialects have in common."""
     found: dict[object, Fraction] = {}
     for one in expected:
-        who = column.names.get(one.server, one.server) or str(one.status)
+        who = column.names.get(one.server, one.server) or (str(one.status) if one.route else "no route")
         cookies = tuple(sorted(set_cookie(column.pools[each.cookie.name][0], "") for each in one.bound))
         key = (who, cookies, one.headers, one.location, bool(one.unknown))
         found[key] = found.get(key, Fraction(0)) + one.share

@@ -84,7 +84,11 @@ class _Pause(NamedTuple):
 def _pause(column: Column, service: str) -> _Pause | None:
     balancer = column.document.services.get(service)
     check = balancer.health_check if isinstance(balancer, LoadBalancer) else None
-    return None if check is None else _Pause(_longest(check, check.interval), _longest(check, check.unhealthy_interval))
+    if check is None:
+        return None
+    if column.noticed is not None:
+        return _Pause(*column.noticed)
+    return _Pause(_longest(check, check.interval), _longest(check, check.unhealthy_interval))
 
 
 def _longest(check: HealthCheck, interval: str | None) -> float:
@@ -107,9 +111,9 @@ def closed(
         balancer = base.document.services.get(service)
         if not isinstance(balancer, LoadBalancer) or len(balancer.servers) < 2 or service in done or len(done) >= MOST:
             continue
-        if (pause := _pause(base, service)) is None:
+        if _pause(base, service) is None:
             continue
-        row = _row(base, columns, question, service, clients, different, outage, pool, pause)
+        row = _row(base, columns, question, service, clients, different, outage, pool)
         if row is not None:
             done.add(service)
             yield row
@@ -124,25 +128,31 @@ def _row(
     different: Sequence[Cell | None],
     outage: Outage,
     pool: ThreadPoolExecutor,
-    pause: _Pause,
 ) -> Row | None:
     """None where no server has a client through every proxy that is asked."""
-    places = [at for at, cell in enumerate(different) if cell is None and _pause(columns[at], service) is not None]
+    pauses = {at: pause for at, cell in enumerate(different) if cell is None and (pause := _pause(columns[at], service)) is not None}
+    places = list(pauses)
     pinned = {at: _by_server(base, columns[at], clients[at], service) for at in places}
     common = [key for key in (pinned[places[0]] if places else {}) if all(key in pinned[at] for at in places)]
     if not common:
         return None
     key = common[0]
     others = {at: next((client for other, client in pinned[at].items() if other != key), None) for at in places}
-    limit = pause.down + MARGIN
-    outage.close(key, 2 * limit)
+    limits = {at: pause.down + MARGIN for at, pause in pauses.items()}
+    closed_for = 2 * max(limits.values())
+    outage.close(key, closed_for)
     try:
-        moved = dict(zip(places, pool.map(lambda at: _moved(columns[at], question, pinned[at][key], limit), places), strict=True))
+        moved = dict(zip(places, pool.map(lambda at: _moved(columns[at], question, pinned[at][key], limits[at]), places), strict=True))
         stayed = dict(zip(places, pool.map(lambda at: _still(columns[at], question, others[at]), places), strict=True))
     finally:
         outage.reopen(key)
-    wait = pause.up + 2 * limit + MARGIN
-    back = dict(zip(places, pool.map(lambda at: _returned(columns[at], question, pinned[at][key], wait), places), strict=True))
+    back = dict(
+        zip(
+            places,
+            pool.map(lambda at: _returned(columns[at], question, pinned[at][key], pauses[at].up + closed_for + MARGIN), places),
+            strict=True,
+        )
+    )
     cells = []
     for at, cell in enumerate(different):
         if at in moved:
@@ -150,7 +160,9 @@ def _row(
         else:
             cells.append(cell or Cell("no health check", state="loss"))
     name = base.names.get(key, key)
-    return Row(f"{service} loses {name}: {question.text}", f"another within {limit:.1f} s, others stay, and back", tuple(cells))
+    return Row(
+        f"{service} loses {name}: {question.text}", f"another within {max(limits.values()):.1f} s, others stay, and back", tuple(cells)
+    )
 
 
 def _by_server(base: Column, column: Column, clients: Sequence[Client], service: str) -> Mapping[str, Client]:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,8 @@ from pinfeather.verify.placing import DEADLINE, DemoServers, Placed
 from pinfeather.verify.questions import entry_points
 
 PROXIES = ("traefik", "haproxy", "reference")
+_NOTICED = (9.0, 7.0)
+"""HAProxy asks every 2 s (`inter`), 3 failures are a fall and 2 answers a rise (2.6, configuration.txt, 5.2); each may take 1 s more."""
 _ON_LOOPBACK = range(10_000, 20_900)
 """Below what a system hands out by itself: whatever starts meanwhile takes none of them."""
 
@@ -168,20 +170,31 @@ def _haproxy(stage: Stage) -> Column:
     pods: dict[str, str] = {}
     version = _said([binary, "-v"], r"version (\S+)")
     said = [f"HAProxy {version}: {binary} -f haproxy.cfg, as our reading of Voyager's templates writes it (its operator is closed)"]
+    said += ["  it answers 503 where no route holds"]
     kept = projection.kept
+    keys = {**stage.placed.keys, **dict(_renamed(stage, kept))}
     if kept.routes or kept.tcp_routes:
-        text, pods = _configuration(stage, kept, translator.emit(kept, options))
+        text, pods = _configuration(stage, kept, translator.emit(kept, options), keys)
         ports = _run_haproxy(stage, Path(binary), text, numbers)
-    names = {key: stage.placed.names[here] for key, here in stage.placed.keys.items()}
+    names = {key: stage.placed.names[here] for key, here in keys.items()}
     column = _column("haproxy", stage, projection, ports, (*said, *_listening(ports)))
     column.naming = Known(names)
     column.names = names
     column.keys = {}
     column.write = voyager_cfg.set_cookie
     column.in_order, column.ends_tls, column.bare_host = False, False, True
+    column.no_route, column.noticed = 503, _NOTICED
     hashed = any(cookie.hash is not None for cookie, _ in column.pools.values())
     column.value = None if hashed else lambda _pool, binding: binding if binding in kept.services else f"pod-{pods.get(binding, '')}"
     return column
+
+
+def _renamed(stage: Stage, kept: Document) -> Iterator[tuple[str, str]]:
+    """Servers that the dialect knows by another key (a container becomes a Service), and where they are here."""
+    for name, service in kept.services.items():
+        before = stage.document.services.get(name)
+        if isinstance(service, LoadBalancer) and isinstance(before, LoadBalancer) and len(service.servers) == len(before.servers):
+            yield from ((now.key, stage.placed.keys[then.key]) for now, then in zip(service.servers, before.servers, strict=True))
 
 
 def _number(document: Document, point: str) -> int | None:
@@ -191,7 +204,7 @@ def _number(document: Document, point: str) -> int | None:
     return Ports(document, mapping("web=80,websecure=443")).of(point)
 
 
-def _configuration(stage: Stage, kept: Document, emitted: Emitted) -> tuple[str, dict[str, str]]:
+def _configuration(stage: Stage, kept: Document, emitted: Emitted, keys: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """The haproxy.cfg, and what it calls the server of each key."""
     from pinfeather.translators._haproxy.plan import namespace_of
 
@@ -200,7 +213,7 @@ def _configuration(stage: Stage, kept: Document, emitted: Emitted) -> tuple[str,
     called: dict[str, str] = {}
     for service in (*kept.services.values(), *kept.tcp_services.values()):
         for server in service.servers if isinstance(service, LoadBalancer | TcpLoadBalancer) else ():
-            here = stage.placed.keys[server.key]
+            here = keys[server.key]
             address = here.partition("://")[2].partition("/")[0] if "://" in here else here
             if (ref := server.kubernetes) is not None:
                 host, _, port = address.rpartition(":")

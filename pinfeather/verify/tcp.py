@@ -43,7 +43,7 @@ def tcp_questions(base: Column, doubt: Fraction) -> list[TcpQuestion]:
     """Each server name and each entry point of the document's TCP routes, and a name that nobody knows. Raises Unfit."""
     table = TcpTable.of(base.document)
     found = []
-    for connection in dict.fromkeys(_connections(base.document)):
+    for connection in _connections(base.document):
         shares = tuple(
             (str(one.service), str(one.server), share)
             for one, share in outcomes_tcp(table, connection, State()).shares.items()
@@ -59,19 +59,24 @@ def tcp_questions(base: Column, doubt: Fraction) -> list[TcpQuestion]:
 
 
 def _connections(document: Document) -> Iterator[Connection]:
+    found = dict.fromkeys(_hellos(document))
+    return (Connection(point, tls, name) for point, tls, name in found)
+
+
+def _hellos(document: Document) -> Iterator[tuple[str, bool, str | None]]:
+    """Entry point, whether TLS is spoken, and the server name."""
     http = {point for route in document.routes for point in route.entry_points}
     everywhere = any(not route.entry_points for route in document.routes)
     for route in document.tcp_routes:
-        points = route.entry_points or tuple(document.entry_points) or ("web",)
         names = [*route.sni, *(leaf.sni for leaf in leaves(route.match) if isinstance(leaf, ServerNameIs))] if route.match else [*route.sni]
-        for point in points:
+        for point in route.entry_points or tuple(document.entry_points) or ("web",):
             tls = route.tls is not None and speaks_tls(route.tls)
             for name in names:
-                yield Connection(point, True, name.replace("*", "any", 1))
+                yield point, True, name.replace("*", "any", 1)
             if not names:
-                yield Connection(point, tls, UNKNOWN if tls else None)
+                yield point, tls, UNKNOWN if tls else None
             elif point not in http and not everywhere:
-                yield Connection(point, True, UNKNOWN)
+                yield point, True, UNKNOWN
 
 
 def _by_address(document: Document, name: str) -> bool:
@@ -113,20 +118,21 @@ def _cell(base: Column, column: Column, question: TcpQuestion, doubt: Fraction) 
     sticks = any(_by_address(column.document, name) for name in column.document.tcp_services) or not question.affinity
     address = column.address(connection.entry_point)
     if sorted(own) != wanted or not sticks or address is None:
-        codes = dict.fromkeys(
-            str(finding.code) for finding in column.losses if str(finding.code).startswith("loss.") and "tcp" in str(finding.path[:1])
-        )
-        said = ", ".join([*codes][:2])
-        return (
-            Cell(said or "no such entry point", state="loss")
-            if said
-            else Cell("lost, and not said", ("the translation changes this",), "WRONG")
-        )
+        said = _codes(column, "loss.")
+        return Cell(said, state="loss") if said else Cell("lost, and not said", ("the translation changes this",), "WRONG")
     counts: Counter[str] = Counter()
     for _ in range(question.count):
         column.pace.take()
         counts[_who(connection, address)] += 1
-    return _judged(counts, wanted, question, doubt)
+    cell = _judged(counts, wanted, question, doubt)
+    near = _codes(column, "near.") if cell.faults else ""
+    return Cell(f"{near}: {cell.text}", state="near") if near else cell
+
+
+def _codes(column: Column, family: str) -> str:
+    """The findings of a family that have to do with TCP."""
+    said = (str(finding.code) for finding in column.losses if str(finding.path[0]).startswith("tcp_"))
+    return ", ".join([*dict.fromkeys(code for code in said if code.startswith(family))][:2])
 
 
 def _who(connection: Connection, address: Address) -> str:

@@ -194,7 +194,7 @@ def _collision(plan: Plan, name: str) -> Answer:
 
 def _tcp(plan: Plan, document: Document, path: Path) -> Answer:
     if path[0] == "tcp_routes":
-        return FULL
+        return says.tcp_says(document, path)
     name = str(path[1])
     service = document.tcp_services[name]
     if isinstance(service, TcpSplit):

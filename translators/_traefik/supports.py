@@ -278,6 +278,31 @@ def tls_sees() -> Check:
     return check
 
 
+def tcp_says(document: Document, path: Path) -> Answer:
+    """Near where a TCP route that does not say `tls` stands beside one that takes TLS.
+
+    Traefik then reads the hello first, and gives what begins with one to routes with TLS alone (3.7, pkg/server/router/tcp/router.go,
+    ServeTCP; asked of 3.7.15).
+    """
+    route = found(document, path)
+    if not isinstance(route, TcpRoute) or route.tls is not None:
+        return FULL
+    others = [(other.name, other.tls, other.entry_points) for other in document.tcp_routes]
+    others += [(other.name, other.tls, other.entry_points) for other in document.routes]
+    for name, tls, entry_points in others:
+        if tls is not None and (tls.terminate or tls.passthrough) and _meet(route.entry_points, entry_points):
+            return Near(
+                f"Traefik gives it no connection that begins with TLS, since {name!r} takes TLS at the same entry point: "
+                "such a one is closed where no route with `tls` asks for its name"
+            )
+    return FULL
+
+
+def _meet(these: tuple[str, ...], those: tuple[str, ...]) -> bool:
+    """Whether two routes have an entry point in common; none named is all."""
+    return not these or not those or not set(these).isdisjoint(those)
+
+
 def domains_say(document: Document, path: Path) -> Answer:
     domains = found(document, path)
     assert isinstance(domains, tuple)

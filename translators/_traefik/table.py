@@ -24,6 +24,7 @@ _RULE = (
 _RULE_V2 = (Feature.PATH_EXACT, Feature.PATH_PREFIX, Feature.QUERY, Feature.HEADER, Feature.COOKIE, Feature.METHOD)
 _TABLE: Mapping[Feature, Support] = {
     **dict.fromkeys(Feature, FULL),
+    Feature.TCP: When(says.tcp_says, "without `tls` of what does not begin with TLS"),
     Feature.TCP_SNI: When(says.server_name, "with `tls` on the route"),
     **dict.fromkeys((Feature.ANY, Feature.NOT), When(says.not_too_deep, "nested up to 40 deep")),
     Feature.CANARY_BINDS: Nothing(),
