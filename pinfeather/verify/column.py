@@ -101,8 +101,10 @@ class Column:
     """Whether TLS is ended by it; where not, what a route demands of TLS is met by asking in plain."""
     no_route: int = 404
     """What it answers where no route holds."""
-    noticed: tuple[float, float] | None = None
-    """Seconds until it notices a server that has gone, and one that is back; None: as the document's health checks say."""
+    fall: int = 1
+    """So many health checks fail before a server is down."""
+    rise: int = 1
+    """So many hold before it is up again."""
     bare_host: bool = False
     """Whether it knows hosts without a port only."""
     keys: Mapping[str, str] = field(default_factory=dict)

@@ -86,9 +86,7 @@ def _pause(column: Column, service: str) -> _Pause | None:
     check = balancer.health_check if isinstance(balancer, LoadBalancer) else None
     if check is None:
         return None
-    if column.noticed is not None:
-        return _Pause(*column.noticed)
-    return _Pause(_longest(check, check.interval), _longest(check, check.unhealthy_interval))
+    return _Pause(column.fall * _longest(check, check.interval), column.rise * _longest(check, check.unhealthy_interval))
 
 
 def _longest(check: HealthCheck, interval: str | None) -> float:

@@ -142,7 +142,6 @@ def place(document: Document, servers: DemoServers) -> Placed:
             placed.append(server.model_copy(update={"url": url, "kubernetes": None, "container": None}))
         update: dict[str, object] = {"servers": tuple(_once(placed))}
         if service.health_check is not None:
-            update["health_check"] = HealthCheck(path=service.health_check.path, interval=CHECK[0], timeout=CHECK[1])
             changed[f"health checks ask every {CHECK[0]}"] = None
         if service.servers_transport is not None:
             update["servers_transport"] = None
@@ -160,7 +159,20 @@ def place(document: Document, servers: DemoServers) -> Placed:
             keys[one.key], names[address] = address, who
             made.append(TcpServer(address=address))
         tcp[name] = each.model_copy(update={"servers": tuple(made), "servers_transport": None})
-    return Placed(document.model_copy(update={"services": services, "tcp_services": tcp}), keys, names, tuple(changed))
+    return Placed(eager(document.model_copy(update={"services": services, "tcp_services": tcp})), keys, names, tuple(changed))
+
+
+def eager(document: Document) -> Document:
+    """With health checks that notice soon."""
+    services: dict[str, Service] = {}
+    for name, service in document.services.items():
+        check = service.health_check if isinstance(service, LoadBalancer) else None
+        services[name] = (
+            service
+            if check is None
+            else service.model_copy(update={"health_check": HealthCheck(path=check.path, interval=CHECK[0], timeout=CHECK[1])})
+        )
+    return document.model_copy(update={"services": services})
 
 
 def _once(servers: list[Server]) -> Iterator[Server]:

@@ -28,12 +28,10 @@ from pinfeather.verify import voyager_cfg
 from pinfeather.verify.asking import Address, Pace, Silent, Unfit, insecure
 from pinfeather.verify.column import Column
 from pinfeather.verify.naming import WHOAMI, ByBody, Known
-from pinfeather.verify.placing import DEADLINE, DemoServers, Placed
+from pinfeather.verify.placing import DEADLINE, DemoServers, Placed, eager
 from pinfeather.verify.questions import entry_points
 
 PROXIES = ("traefik", "haproxy", "reference")
-_NOTICED = (9.0, 7.0)
-"""HAProxy asks every 2 s (`inter`), 3 failures are a fall and 2 answers a rise (2.6, configuration.txt, 5.2); each may take 1 s more."""
 _ON_LOOPBACK = range(10_000, 20_900)
 """Below what a system hands out by itself: whatever starts meanwhile takes none of them."""
 
@@ -164,7 +162,7 @@ def _haproxy(stage: Stage) -> Column:
         raise Unfit("there is no `haproxy` here: install the package haproxy of your system, or put one on PATH")
     translator: AnyTranslator = builtin.load("voyager")
     options = translator.options.model_validate({"secret": "verify"})
-    projection = project(stage.document, translator.supports(options))
+    projection = project(eager(stage.document), translator.supports(options))
     numbers = {point: number for point in stage.points if (number := _number(stage.document, point)) is not None}
     ports: dict[str, int] = {}
     pods: dict[str, str] = {}
@@ -183,7 +181,8 @@ def _haproxy(stage: Stage) -> Column:
     column.keys = {}
     column.write = voyager_cfg.set_cookie
     column.in_order, column.ends_tls, column.bare_host = False, False, True
-    column.no_route, column.noticed = 503, _NOTICED
+    column.no_route = 503
+    column.fall, column.rise = 3, 2  # HAProxy 2.6, configuration.txt, 5.2
     hashed = any(cookie.hash is not None for cookie, _ in column.pools.values())
     column.value = None if hashed else lambda _pool, binding: binding if binding in kept.services else f"pod-{pods.get(binding, '')}"
     return column
