@@ -23,6 +23,8 @@ from pinfeather.model.services import LoadBalancer, Split
 from pinfeather.model.sticky import Sticky
 
 NOWHERE = "nowhere.invalid"
+ANYWHERE = "other"
+"""An entry point that no document names: where a route is asked that stands at all of them."""
 WAYS = 4
 """So many ways to meet one condition are tried."""
 
@@ -111,7 +113,7 @@ def _of_rung(document: Document, route: Route, canary: int | None) -> Iterator[t
 
 def _edges(document: Document, route: Route) -> list[tuple[str, bool]]:
     """Where a request may come in: first as the route wants it."""
-    points = [*route.entry_points, *document.entry_points, "other"]
+    points = [*route.entry_points, *document.entry_points, ANYWHERE]
     wanted = route.tls is not None and route.tls.terminate
     return list(dict.fromkeys([(points[0], wanted), (points[0], not wanted), *((point, wanted) for point in points[1:])]))
 

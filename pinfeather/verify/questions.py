@@ -10,7 +10,7 @@ from pinfeather._curl import line
 from pinfeather.model.decide import Request
 from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.match import Cookie, Header, leaves
-from pinfeather.testing.probes import probes
+from pinfeather.testing.probes import ANYWHERE, probes
 from pinfeather.verify.binomial import to_see, to_see_each
 from pinfeather.verify.column import Column, Expected
 from pinfeather.verify.effects import guarded
@@ -62,17 +62,21 @@ def shown(request: Request, bound: Iterable[tuple[str, str]] = (), user: str | N
 def plan(document: Document, columns: Sequence[Column], methods: Sequence[str], *, bound: bool, user: str | None) -> Plan:
     """The questions that can be asked of these proxies. `methods`: none is any. `bound`: also of clients whose cookies are made up here."""
     found = Plan()
-    points = tuple(dict.fromkeys(point for column in columns for point in column.entries))
+    known = ("", *entry_points(document))
+    points = tuple(dict.fromkeys(point for column in columns for point in column.entries if point in known))
+    if not points:
+        return found
     with_tls = tls_points(document)
     seen: dict[tuple[object, ...], Question] = {}
     for request, state in probes(document, MOST):
         if state.servers or "nobody" in request.bindings.values() or (request.bindings and not bound):
             continue
-        request = replace(request, entry_point=request.entry_point or points[0])
+        if request.entry_point in ("", ANYWHERE):
+            request = replace(request, entry_point=points[0])
         asked = _fitted(request, points, columns, with_tls)
         if asked is None:
             if not request.bindings:
-                _left(found, request, points, with_tls)
+                _left(found, document, request, points, with_tls)
             continue
         if methods and asked.method not in methods:
             found.leave(f"they are {asked.method}: say --methods {asked.method}")
@@ -115,9 +119,9 @@ def _fitted(request: Request, points: Sequence[str], columns: Sequence[Column], 
     return request
 
 
-def _left(found: Plan, request: Request, points: Sequence[str], with_tls: frozenset[str]) -> None:
+def _left(found: Plan, document: Document, request: Request, points: Sequence[str], with_tls: frozenset[str]) -> None:
     if request.entry_point not in points and "" not in points:
-        if request.entry_point != "other":
+        if request.entry_point in entry_points(document):
             found.leave(
                 f"they come in at the entry point {request.entry_point!r}, whose URL is not known: say --url {request.entry_point}=URL"
             )
