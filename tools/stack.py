@@ -27,7 +27,7 @@ from tools.running import FailedError, write
 from tools.toolchain import pulumi_environment, state_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-CHECK = "pinfeather.deploy.table"  # run after `up`, with the arguments of the stack's output `check`
+CHECK = "pinfeather"  # run after `up`, with the arguments of the stack's output `check`
 # Rows of the tree that tell of no change, and what a terminal would have overwritten.
 NOISE = re.compile(
     r"@ .*|Duration: .*"

@@ -175,10 +175,11 @@ def deploy_here(plan: Plan) -> None:
 
 
 def _check(plan: Plan, folder: Path) -> list[str]:
-    """The arguments of `python -m pinfeather.deploy.table` that measure this stack."""
-    traefik = f"Traefik=http://{LOOPBACK}:{plan.settings.traefik_port}"
-    proxy = f"reference proxy=http://{LOOPBACK}:{plan.settings.proxy_port}"
-    return ["--document", str(folder / "proxy" / "document.yaml"), "--proxy", traefik, "--proxy", proxy]
+    """The arguments of `pinfeather` that measure this stack."""
+    entry_point = next(iter(plan.document.entry_points), "web")
+    traefik = f"Traefik:{entry_point}=http://{LOOPBACK}:{plan.settings.traefik_port}"
+    proxy = f"reference proxy:{entry_point}=http://{LOOPBACK}:{plan.settings.proxy_port}"
+    return ["verify", str(folder / "proxy" / "document.yaml"), "--url", traefik, "--url", proxy, "--demo"]
 
 
 def _canonical(document: Document) -> str:

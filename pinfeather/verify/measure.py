@@ -47,11 +47,9 @@ class Measured:
 
     rows: list[Row] = field(default_factory=list)
     clients: list[tuple[Question, Client] | None] = field(default_factory=list)
+    tester: Question | None = None
+    """Who is sent elsewhere for a cookie or a header of theirs."""
     left: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def holds(self) -> bool:
-        return all(row.holds for row in self.rows)
 
 
 @dataclass(slots=True)
@@ -130,6 +128,7 @@ class Measuring:
             if self.wishes.outage is not None:
                 found.rows += self._outages(self.wishes.outage, pool)
             found.rows += [row for question in self.bound if (row := self._bound(question, each)) is not None]
+        found.tester = self._tester()
         found.clients = [self._one_client(at) for at in range(len(self.columns))]
         return found
 
@@ -363,6 +362,15 @@ class Measuring:
             if asked.sticky:
                 clients = [judged.clients for judged in asked.judged]
                 yield from closed(self.base, self.columns, asked.question, clients, asked.different, outage, pool, done)
+
+    def _tester(self) -> Question | None:
+        plain = next((asked for asked in self.asked if not asked.question.request.headers and any(one.service for one in asked.base)), None)
+        usual = {one.service for one in plain.base} if plain is not None else set()
+        for asked in self.asked:
+            services = {one.service for one in asked.base}
+            if asked.question.request.headers and services < usual and "" not in services:
+                return asked.question
+        return None
 
     def _one_client(self, at: int) -> tuple[Question, Client] | None:
         for asked in self.asked:

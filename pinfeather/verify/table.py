@@ -30,6 +30,7 @@ class Report(NamedTuple):
     columns: Sequence[Column]
     rows: Sequence[Row]
     clients: Sequence[tuple[Question, Client] | None]
+    tester: Question | None
     left: Mapping[str, int]
     said: Sequence[str]
     """About the table as a whole."""
@@ -203,6 +204,8 @@ def curl_lines(report: Report) -> list[tuple[str, str, str]]:
             continue
         question, client = pair
         found.append((column.name, "anybody", _command(column, question, {})))
+        if report.tester is not None:
+            found.append((column.name, "a tester", _command(column, report.tester, {})))
         if client.jar:
             found.append((column.name, f"who stays with {client.name}", _command(column, question, client.cookies)))
     return found

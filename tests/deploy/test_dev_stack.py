@@ -117,9 +117,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 def test_up_shows_a_table_in_which_both_proxies_agree(shop: Shop) -> None:
     printed = shop.make("up")
-    assert "Traefik" in printed
-    assert "reference proxy" in printed
-    assert f"http://shop.localhost:{shop.ports['traefikPort']}/" in printed
+    assert "Both proxies behave as the document says." in printed
+    assert f"curl -i --connect-to ::127.0.0.1:{shop.ports['traefikPort']} http://shop.localhost/" in printed
+    assert f"curl -i --connect-to ::127.0.0.1:{shop.ports['proxyPort']} -b canary=v2 http://shop.localhost/" in printed
     assert len(shop.pids()) == 6
 
 
