@@ -79,6 +79,10 @@ class Table:
         """The rung of highest precedence that holds."""
         return self._index.first(asked)
 
+    def way(self, rung: Rung) -> Way:
+        """Where a rung of `order` leads."""
+        return _way(self.document.routes[rung.route], rung, self.nodes, self.splits.get(rung.route))
+
 
 def node(name: str, nodes: Mapping[str, Node]) -> Node:
     return Elsewhere(name) if external(name) else nodes[name]

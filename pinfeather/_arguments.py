@@ -52,6 +52,7 @@ def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
 
     commands.add_parser("explain", help="say why a request goes where it goes", add_help=False)
 
+    commands.add_parser("diff", help="say which requests two documents send elsewhere", add_help=False)
     commands.add_parser("verify", help="find out whether a running proxy does what a document says", add_help=False)
 
     formats = commands.add_parser("formats", help="list the formats, or show what one of them can say", allow_abbrev=False)

@@ -34,6 +34,12 @@ def verify(given: argparse.Namespace) -> int:
     return run(given)
 
 
+def diff(given: argparse.Namespace) -> int:
+    from pinfeather.diff.command import run
+
+    return run(given)
+
+
 def formats(given: argparse.Namespace) -> int:
     from pinfeather._formats import page, table
 
@@ -61,6 +67,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "lint": lint,
     "explain": explain,
     "verify": verify,
+    "diff": diff,
     "formats": formats,
     "schema": schema,
 }

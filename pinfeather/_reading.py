@@ -14,7 +14,7 @@ from pinfeather._convert import options_for, read
 from pinfeather._sources import Group, UsageError, file, readers_for, source
 from pinfeather.model.diagnostics import Diagnostic, Severity
 from pinfeather.model.document import Document, EntryPoint
-from pinfeather.translators.contract import NOTHING, AnyTranslator, Options, Parsed
+from pinfeather.translators.contract import NOTHING, AnyTranslator, Options, Parsed, Source
 
 Extra = Mapping[str, str | bool]
 """Options of the formats, by name."""
@@ -34,7 +34,12 @@ def load(files: Sequence[str], given: argparse.Namespace) -> Loaded:
 
     Raises FileError and UsageError.
     """
-    groups, doubts = readers_for(source(files), given.source, [*files, "<stdin>"])
+    return load_source(source(files), given, [*files, "<stdin>"])
+
+
+def load_source(inputs: Source, given: argparse.Namespace, names: Sequence[str]) -> Loaded:
+    """The same of what was read already; `names`: what the user called it."""
+    groups, doubts = readers_for(inputs, given.source, names)
     if not groups:
         return Loaded(Parsed(None, doubts))
     options, points, said = instance_of([reader for reader, _ in groups], given.instance, given.from_static)

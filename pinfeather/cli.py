@@ -26,6 +26,7 @@ commands:
   convert    say a document in another format
   lint       find what is wrong in files and folders
   explain    say why a request goes where it goes
+  diff       say which requests two documents send elsewhere
   verify     find out whether a running proxy does what a document says
   formats    list the formats, or show what one of them can say
   schema     print the JSON Schema of a document, for editors
@@ -55,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         questioned = verify_parser().parse_args(words[1:])
         return _guarded(lambda: _command(questioned))
+    if words[0] == "diff":
+        from pinfeather.diff.arguments import parser as diff_parser
+
+        compared = diff_parser().parse_intermixed_args(words[1:])
+        return _guarded(lambda: _command(compared))
     parser, convert = parsers()
     if words[:1] == ["convert"] and not {"-h", "--help"} & set(words):
         return _guarded(lambda: _convert(parser, convert, words))

@@ -1,0 +1,197 @@
+"""Which values of each attribute are worth asking: one for every class that the conditions of both sides can tell apart.
+
+For names, exact values, prefixes and networks the classes are all there are. Of a regex there are some members and some near misses
+(`regexes.py`), so a difference between two regexes may be missed: `doubtful` says where.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+
+from pinfeather.diff.regexes import members, near_misses
+from pinfeather.diff.rungs import CLIENT, COOKIES, ENTRY_POINT, METHOD, TLS, Attribute, Step, Values
+from pinfeather.model.match import ClientIP, Cookie, Header, Host, HostRegex, Leaf, Method, PathIs, PathMatch, Query, ValueMatch
+from pinfeather.model.request import undotted
+
+NOWHERE = "nowhere.invalid"
+OTHER = "other"
+_FRESH = "x"
+_LOCAL = "127.0.0.1"
+
+
+def hosts(steps: Iterable[Step]) -> list[str]:
+    """Every name, one more under each wildcard, some of each regex, and one that nobody names."""
+    found: dict[str, None] = {NOWHERE: None}
+    for step in steps:
+        for name in (*step.hosts, *(leaf.host for leaf in step.leaves if isinstance(leaf, Host))):
+            name = undotted(name)
+            if name.startswith("*."):
+                found |= {f"any{name[1:]}": None, f"any.any{name[1:]}": None}
+            elif name != "*":
+                found[name] = None
+        for leaf in step.leaves:
+            if isinstance(leaf, HostRegex):
+                found |= dict.fromkeys(name for name in (*members(leaf.host_regex), *near_misses(leaf.host_regex)) if _is_host(name))
+    return list(found)
+
+
+def _is_host(text: str) -> bool:
+    return bool(text) and text == text.lower() and all(character.isalnum() or character in "-._" for character in text) and text.isascii()
+
+
+def paths(steps: Iterable[Step]) -> list[str]:
+    """Every exact path and prefix, one more under each prefix, some of each regex, and one that nobody names."""
+    found: dict[str, None] = {"/": None}
+    for path in _paths(steps):
+        if path.exact is not None:
+            found[path.exact] = None
+        elif path.prefix is not None:
+            found |= {path.prefix: None, f"{path.prefix}{_FRESH}": None}
+        elif path.regex is not None:
+            found |= dict.fromkeys(text for text in (*members(path.regex), *near_misses(path.regex)) if text.startswith("/"))
+    if len(found) == 1:
+        return list(found)
+    return [text for text in (*found, f"/{OTHER}") if _is_path(text)]
+
+
+def _paths(steps: Iterable[Step]) -> Iterator[PathMatch]:
+    for step in steps:
+        if step.path is not None:
+            yield step.path
+        yield from (leaf.path for leaf in step.leaves if isinstance(leaf, PathIs))
+
+
+def _is_path(text: str) -> bool:
+    from pinfeather.model.request import normal_path
+
+    return normal_path(text) == text
+
+
+class Candidates:
+    """The values of the other attributes, for the rungs that may hold for one host and path."""
+
+    def __init__(self, steps: Sequence[Step], entry_points: Iterable[str]) -> None:
+        self._steps = steps
+        self._leaves: tuple[Leaf, ...] = tuple(dict.fromkeys(leaf for step in steps for leaf in step.leaves))
+        self._points = tuple(entry_points)
+        self._made: dict[Attribute, tuple[Values, ...]] = {}
+
+    @property
+    def cookies(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(leaf.cookie.name for leaf in self._leaves if isinstance(leaf, Cookie)))
+
+    @property
+    def whole_header(self) -> bool:
+        """Whether some condition looks at the Cookie header as a whole."""
+        return any(isinstance(leaf, Header) and leaf.header.name.lower() == "cookie" for leaf in self._leaves)
+
+    def of(self, attribute: Attribute) -> tuple[Values, ...]:
+        """The plainest first."""
+        if attribute not in self._made:
+            self._made[attribute] = tuple(dict.fromkeys(self._values(attribute)))
+        return self._made[attribute]
+
+    def _values(self, attribute: Attribute) -> Iterator[Values]:
+        if attribute == ENTRY_POINT:
+            named = dict.fromkeys(point for step in self._steps for point in step.entry_points)
+            yield from ((point,) for point in dict.fromkeys((*named, *self._points, OTHER)))
+        elif attribute == TLS:
+            yield from ((), ("yes",))
+        elif attribute == METHOD:
+            named = dict.fromkeys(leaf.method for leaf in self._leaves if isinstance(leaf, Method))
+            fresh = next(name for name in ("GET", "HEAD", "POST", "OPTIONS", "PUT", "X-OTHER") if name not in named)
+            yield from ((name,) for name in (fresh, *named))
+        elif attribute == CLIENT:
+            yield from ((address,) for address in addresses(leaf.client_ip for leaf in self._leaves if isinstance(leaf, ClientIP)))
+        elif attribute == COOKIES:
+            yield ()
+            conditions = [leaf.header for leaf in self._leaves if isinstance(leaf, Header) and leaf.header.name.lower() == "cookie"]
+            for (text,) in (row for row in _of(conditions) if len(row) == 1):
+                if "=" in text and text.isprintable():
+                    yield from ((text,), (f"not{text}2",))
+                elif text.isprintable() and text.strip():
+                    yield (text,)
+        elif attribute.kind == "bound":
+            yield from self._variants(attribute.name)
+        else:
+            yield from _of([found for leaf in self._leaves if (found := _condition(leaf, attribute)) is not None])
+
+    def _variants(self, cookie: str) -> Iterator[Values]:
+        yield ()
+        for step in self._steps:
+            split = step.unbound
+            if split is not None and split.cookie is not None and step.side.pools[split.cookie.name][0].name == cookie:
+                yield from ((name,) for name in split.names)
+
+
+def _condition(leaf: Leaf, attribute: Attribute) -> ValueMatch | None:
+    if isinstance(leaf, Header) and attribute.kind == "header" and leaf.header.name.lower() == attribute.name:
+        return leaf.header
+    if isinstance(leaf, Cookie) and attribute.kind == "cookie" and leaf.cookie.name == attribute.name:
+        return leaf.cookie
+    if isinstance(leaf, Query) and attribute.kind == "query" and leaf.query.name == attribute.name:
+        return leaf.query
+    return None
+
+
+def _of(conditions: Iterable[ValueMatch]) -> Iterator[Values]:
+    """Absent; each value; all of them at once, since any may be the one; one more; and some of each regex."""
+    conditions = list(conditions)
+    exact = list(dict.fromkeys(each.value for each in conditions if each.regex is None and each.value is not None))
+    regexes = list(dict.fromkeys(each.regex for each in conditions if each.regex is not None))
+    yield ()
+    yield from ((value,) for value in exact)
+    made = dict.fromkeys(text for regex in regexes for text in members(regex))
+    yield from ((text,) for text in made)
+    together = (*exact, *(members(regex)[0] for regex in regexes if members(regex)))
+    if len(together) > 1:
+        yield together
+    yield from ((text,) for regex in regexes for text in near_misses(regex))
+    fresh = f"{exact[0]}2" if exact else OTHER
+    while fresh in exact:
+        fresh += "2"
+    yield (fresh,)
+
+
+def addresses(networks: Iterable[str]) -> Iterator[str]:
+    """One in each network that is in no smaller one, and one outside of all."""
+    found = [ipaddress.ip_network(text) for text in dict.fromkeys(networks)]
+    yield _LOCAL
+    for net in sorted(found, key=lambda each: -each.prefixlen):
+        inside = [other for other in found if other != net and other.version == net.version and other.prefixlen > net.prefixlen]
+        for address in _spread(net):
+            if not any(address in other for other in inside):
+                yield str(address)
+                break
+    outside = ("192.0.2.1", "198.51.100.1", "203.0.113.1", "8.8.8.8", "2001:db8::1", "1.1.1.1")
+    yield from (text for text in outside if not any(ipaddress.ip_address(text) in net for net in found))
+
+
+def _spread(net: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Addresses of a network, far apart: the first, the last, and at each half, quarter and so on."""
+    yield net[0]
+    yield net[-1]
+    for bits in range(1, min(net.max_prefixlen - net.prefixlen, 9)):
+        for sub in net.subnets(prefixlen_diff=bits):
+            yield sub[0]
+
+
+def doubtful(before: Sequence[Step], after: Sequence[Step]) -> tuple[str, ...]:
+    """Regexes that one side has and the other has not: two of them are told apart by examples only."""
+    mine, other = ({regex for step in steps for regex in _regexes(step)} for steps in (before, after))
+    return tuple(sorted(mine ^ other))
+
+
+def _regexes(step: Step) -> Iterator[str]:
+    if step.path is not None and step.path.regex is not None:
+        yield step.path.regex
+    for leaf in step.leaves:
+        if isinstance(leaf, HostRegex):
+            yield leaf.host_regex
+        elif isinstance(leaf, PathIs) and leaf.path.regex is not None:
+            yield leaf.path.regex
+        elif isinstance(leaf, Header | Cookie | Query):
+            condition: ValueMatch = next(iter(leaf.__dict__.values()))
+            if condition.regex is not None:
+                yield condition.regex

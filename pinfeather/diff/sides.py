@@ -1,0 +1,160 @@
+"""One of the two documents that are compared, ready to be asked; and what a decision comes to, in words that dialects have in common.
+
+Services, middlewares and routes are called otherwise in each dialect, so names are nobody's difference. What counts is where a
+request lands (the server's key), what it passes (middlewares by what they do, in their order), which cookies are set (name and
+attributes), and the status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple
+
+from pinfeather.model.balance import Fork, Node, Pool
+from pinfeather.model.decide import Decision, Request, State, Table, outcomes
+from pinfeather.model.diagnostics import Path, Span
+from pinfeather.model.document import Document
+from pinfeather.model.middlewares import Middleware
+from pinfeather.model.pools import apart, pools
+from pinfeather.model.request import cookie_pairs
+from pinfeather.model.sticky import Cookie, set_cookie
+from pinfeather.model.table import Way
+from pinfeather.translators.contract import Identity
+
+STATE = State()
+"""All servers are up."""
+GUARDS = frozenset({"basic_auth", "forward_auth", "ip_allow_list", "other"})
+"""Kinds of middlewares that refuse people; of one that is not known it must be feared."""
+
+
+class Landing(NamedTuple):
+    """Where a request comes to. `service`: what this side calls it, which is compared with nothing."""
+
+    status: int
+    server: str
+    passes: tuple[str, ...]
+    """Middlewares by what they do, chains opened."""
+    cookies: tuple[str, ...]
+    """Set-Cookie without its value."""
+    service: str = ""
+
+    @property
+    def plain(self) -> Landing:
+        return self._replace(service="")
+
+    @property
+    def guards(self) -> frozenset[str]:
+        return frozenset(text for text in self.passes if text.partition(" ")[0] in GUARDS)
+
+
+class Side:
+    """A document with its table. `identity`: the cookie values of its target, where they are known. Raises UndecidedError for templates."""
+
+    def __init__(self, document: Document, spans: Mapping[Path, Span] | None = None, identity: Identity | None = None) -> None:
+        self.document = document
+        self.spans: Mapping[Path, Span] = spans if spans is not None else {}
+        self.identity = identity
+        self.table = Table.of(apart(document))
+        self._passed: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    @cached_property
+    def pools(self) -> Mapping[str, tuple[Cookie, tuple[str, ...]]]:
+        """Pool -> its cookie, and all that it can bind to."""
+        return {pool: (cookie, tuple(dict.fromkeys(bindings))) for pool, cookie, bindings in pools(self.document)}
+
+    @cached_property
+    def by_cookie(self) -> Mapping[str, tuple[str, ...]]:
+        """The name of a cookie -> its pools."""
+        found: dict[str, tuple[str, ...]] = {}
+        for pool, (cookie, _) in self.pools.items():
+            found[cookie.name] = (*found.get(cookie.name, ()), pool)
+        return found
+
+    def value(self, pool: str, binding: str) -> str | None:
+        """The cookie value that the target gives out; None where it is not known."""
+        if self.identity is None:
+            return None
+        name = pool.partition(":")[2]
+        return self.identity.variants.get((name, binding), self.identity.servers.get((name, binding)))
+
+    def bound(self, variants: Mapping[str, str]) -> dict[str, str]:
+        """Sticky cookie -> variant, by pool: in those pools that have this variant."""
+        return {pool: variants[cookie.name] for pool, (cookie, row) in self.pools.items() if variants.get(cookie.name) in row}
+
+    @cached_property
+    def _values(self) -> Mapping[tuple[str, str], tuple[tuple[str, str], ...]]:
+        """Name and value of a cookie -> pools, and what it binds to in each."""
+        found: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
+        for pool, (cookie, bindings) in self.pools.items():
+            for binding in bindings:
+                if (value := self.value(pool, binding)) is not None:
+                    found[cookie.name, value] = (*found.get((cookie.name, value), ()), (pool, binding))
+        return found
+
+    def carried(self, headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+        """What the cookies of a request bind its client to, by pool, where their values are known."""
+        if self.identity is None:
+            return {}
+        return {pool: binding for pair in cookie_pairs(headers) for pool, binding in self._values.get(pair, ())}
+
+    # What happens ----------------------------------------------------------------------------------------------------
+
+    def landings(self, request: Request, bindings: Mapping[str, str] | None = None) -> dict[Landing, Fraction]:
+        """How much of all draws comes where; bindings by pool. The shares add up to 1."""
+        asked = replace(request, bindings=bindings or {})
+        found: dict[Landing, Fraction] = {}
+        for low, high, decision in outcomes(self.table, asked, STATE).parts:
+            where = self.landing(decision)
+            found[where] = found.get(where, Fraction(0)) + high - low
+        return found
+
+    def landing(self, decision: Decision) -> Landing:
+        status = 200 if decision.reason == "external" else decision.status
+        server = decision.server_key or (decision.service or "" if decision.reason == "external" else "")
+        texts = tuple(set_cookie(self.pools[each.cookie.name][0], "") for each in decision.set_cookies)
+        return Landing(status, server, self.passed(decision.middlewares), texts, decision.service or "")
+
+    def passed(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        if names not in self._passed:
+            self._passed[names] = tuple(self._opened(names, ()))
+        return self._passed[names]
+
+    def _opened(self, names: tuple[str, ...], above: tuple[str, ...]) -> Iterator[str]:
+        for name in names:
+            middleware = self.document.middlewares.get(name)
+            if middleware is None:
+                yield f"other {name}"
+            elif middleware.chain is None:
+                yield content(middleware)
+            elif name not in above:
+                yield from self._opened(middleware.chain.middlewares, (*above, name))
+
+    # What a rung leads to, as a whole ----------------------------------------------------------------------------------
+
+    def signature(self, way: Way) -> object:
+        """Equal for two ways, of whatever side, only if they do the same to every request."""
+        cookie = self._cookie(way.binding.cookie) if way.binding is not None else None
+        return self.passed(way.middlewares), cookie, self.node(way.to)
+
+    def node(self, node: Node) -> object:
+        """What a service does, whatever it is called."""
+        if isinstance(node, Pool):
+            servers = tuple(sorted((choice.to, choice.weight) for choice in node.servers))
+            cookie = next((choice.binding.cookie for choice in node.servers if choice.binding is not None), None)
+            return self.passed(node.middlewares), servers, self._cookie(cookie)
+        if isinstance(node, Fork):
+            ways = tuple((choice.weight, choice.binding is not None, self.node(choice.to)) for choice in node.variants)
+            return self.passed(node.middlewares), ways, self._cookie(node.cookie), node.keeps_zero, node.redraws
+        return node.name
+
+    def _cookie(self, cookie: Cookie | None) -> str:
+        return set_cookie(self.pools[cookie.name][0], "") if cookie is not None else ""
+
+
+def content(middleware: Middleware) -> str:
+    """What a middleware does: its kind, and its settings as JSON."""
+    kind = next((name for name, value in middleware if name != "metadata" and value is not None), "nothing")
+    return f"{kind} {middleware.model_dump_json(exclude={'metadata'}, exclude_none=True, by_alias=True)}"
