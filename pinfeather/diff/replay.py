@@ -73,6 +73,16 @@ class Verdict(NamedTuple):
 SAME = Verdict()
 
 
+class There(NamedTuple):
+    """What both sides have for one host."""
+
+    name: str
+    before: list[Step]
+    after: list[Step]
+    same: bool
+    asked: tuple[Attribute, ...]
+
+
 class Replay:
     """`keeps`: headers that the log would have, had they been there."""
 
@@ -81,8 +91,8 @@ class Replay:
         self._steps = ByHost(steps(before)), ByHost(steps(after))
         self._points = tuple(dict.fromkeys((*before.document.entry_points, *after.document.entry_points)))
         self._keeps = frozenset(name.lower() for name in keeps)
-        self._by_client = any(attribute == CLIENT for side in self._steps for step in side.all for attribute in _asked_of(step))
         self._seen: dict[object, Verdict] = {}
+        self._by_host: dict[str, There] = {}
         self._hosts = dict(_hosts(before))
 
     def count(self, lines: Iterable[Line]) -> Tally:
@@ -104,55 +114,71 @@ class Replay:
         return tally
 
     def verdict(self, logged: Logged) -> Verdict:
-        key = logged if self._by_client else logged._replace(client="")
-        if key not in self._seen:
-            if len(self._seen) >= REMEMBERED:
-                self._seen.clear()
-            self._seen[key] = self._asked(logged)
-        return self._seen[key]
-
-    def _asked(self, logged: Logged) -> Verdict:
         host = logged.host if logged.host is not None else self._hosts.get((logged.router or "").partition("@")[0])
         if host is None:
             return Verdict(open="the host")
-        name = undotted(bare_host(host))
-        before, after = ([step for step in side.at(name) if step.along(logged.path)] for side in self._steps)
-        if same(before, after):
-            return (
-                SAME if not self._pinned(logged) else self._settled(Region(name, logged.path, self._known(logged, ())), None, None, logged)
-            )
+        there = self._there(host)
+        pinned = self._pinned(logged)
+        if there.same and not pinned:
+            return SAME
+        before, after = ([step for step in row if step.along(logged.path)] for row in (there.before, there.after))
+        if same(before, after) and not pinned:
+            return SAME
+        values = self._known(logged, there.asked)
+        key = there.name, tuple(map(id, before)), tuple(map(id, after)), tuple(values.items()), pinned
+        if key not in self._seen:
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen[key] = self._asked(Region(there.name, logged.path, values), before, after, logged)
+        return self._seen[key]
+
+    def _there(self, host: str) -> There:
+        """The rungs that may hold for a host, and what they ask for."""
+        if host not in self._by_host:
+            if len(self._by_host) >= REMEMBERED:
+                self._by_host.clear()
+            name = undotted(bare_host(host))
+            before, after = (side.at(name) for side in self._steps)
+            asked = dict.fromkeys(attribute for step in (*before, *after) for attribute in _asked_of(step))
+            self._by_host[host] = There(name, before, after, same(before, after), tuple(asked))
+        return self._by_host[host]
+
+    def _asked(self, region: Region, before: Sequence[Step], after: Sequence[Step], logged: Logged) -> Verdict:
         candidates = Candidates((*before, *after), self._points)
-        region = Region(name, logged.path, self._known(logged, (*before, *after)), candidates.cookies)
+        if not candidates.whole_header and COOKIES not in region.values and candidates.cookies:
+            region = region.having(COOKIES, ())
+        region = Region(region.host, region.path, region.values, candidates.cookies)
         found = dict(self._in(region, before, after, candidates, logged, [_WAYS]))
         if len(found) == 1:
             return next(iter(found.values()))
         unknown = dict.fromkeys(verdict.open for verdict in found.values() if verdict.open)
         return Verdict(open=next(iter(unknown), "") or self._missing(found.values(), region))
 
-    def _known(self, logged: Logged, alive_steps: Sequence[Step]) -> dict[Attribute, tuple[str, ...]]:
+    def _known(self, logged: Logged, asked: Sequence[Attribute]) -> dict[Attribute, tuple[str, ...]]:
         """The attributes that the log says; those that it does not are left to be found out."""
-        values: dict[Attribute, tuple[str, ...]] = {METHOD: (logged.method,), CLIENT: (logged.client or "127.0.0.1",)}
+        values: dict[Attribute, tuple[str, ...]] = {METHOD: (logged.method,)}
         if logged.entry_point is not None:
             values[ENTRY_POINT] = (logged.entry_point,)
         if logged.tls is not None:
             values[TLS] = ("yes",) if logged.tls else ()
-        query = query_pairs(logged.query)
-        cookies = cookie_pairs(logged.headers)
+        whole = COOKIES in asked
         every = logged.every_header or "cookie" in self._keeps or any(name == "cookie" for name, _ in logged.headers)
-        for attribute in dict.fromkeys(each for step in alive_steps for each in _asked_of(step)):
-            if attribute.kind == "query":
-                values[attribute] = tuple(value for name, value in query if name == attribute.name)
+        cookies = cookie_pairs(logged.headers) if whole and every else ()
+        for attribute in asked:
+            if attribute == CLIENT:
+                values[CLIENT] = (logged.client or "127.0.0.1",)
+            elif attribute.kind == "query":
+                values[attribute] = tuple(value for name, value in query_pairs(logged.query) if name == attribute.name)
             elif attribute.kind == "header":
                 row = tuple(value for name, value in logged.headers if name == attribute.name)
                 if row or logged.every_header or attribute.name in self._keeps:
                     values[attribute] = row
             elif attribute.kind == "cookie" and every:
                 values[attribute] = tuple(value for name, value in cookies if name == attribute.name)
-        if every:
-            raw = [value for name, value in logged.headers if name == "cookie"]
-            asked = {attribute.name for attribute in values if attribute.kind == "cookie"}
-            rest = [f"{name}={value}" for name, value in cookies if name not in asked]
-            values[COOKIES] = ("; ".join(rest),) if raw and rest else ()
+        if whole and every:
+            named = {attribute.name for attribute in asked if attribute.kind == "cookie"}
+            rest = [f"{name}={value}" for name, value in cookies if name not in named]
+            values[COOKIES] = ("; ".join(rest),) if rest and WHOLE in asked else ()
         return values
 
     def _in(
@@ -185,9 +211,9 @@ class Replay:
         change = compare(before, after, region.request, bound)
         return SAME if change is None else Verdict(change, region, one, other)
 
-    def _pinned(self, logged: Logged) -> bool:
-        """Whether the request has a sticky cookie whose value says something on either side."""
-        return any(side.carried(logged.headers) for side in self._sides)
+    def _pinned(self, logged: Logged) -> tuple[object, ...]:
+        """What the request's sticky cookies say on either side, where their values are known."""
+        return tuple(tuple(bound.items()) for side in self._sides if (bound := side.carried(logged.headers)))
 
     def _missing(self, verdicts: Iterable[Verdict], region: Region) -> str:
         """What differs between the ways that it may have gone, and is not in the log."""
@@ -202,9 +228,14 @@ def _words(attribute: Attribute) -> str:
     return f"the {attribute.kind}{f' {attribute.name}' if attribute.name else ''}"
 
 
+WHOLE = Attribute("the Cookie header")
+"""Some condition looks at all cookies at once."""
+
+
 def _asked_of(step: Step) -> Iterator[Attribute]:
     for leaf in step.leaves:
-        yield from consulted(leaf) or ()
+        found = consulted(leaf)
+        yield from (COOKIES, WHOLE) if found is None else found
 
 
 def _class(verdict: Verdict) -> object:

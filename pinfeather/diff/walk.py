@@ -90,7 +90,6 @@ class ByHost:
     """Rungs by the host that they ask for, so that of thousands only a few are looked at."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self.all = steps
         self._order = {id(step): place for place, step in enumerate(steps)}
         self._named: dict[str, list[Step]] = {}
         self._others: list[Step] = []
