@@ -94,7 +94,7 @@ def origin(side: Side, step: Step | None) -> Span | None:
 def moves(change: Change) -> Iterator[tuple[str, str, Fraction]]:
     """From whom, to whom, and how much of all new clients; services where those differ, else servers."""
     lost, gained = _losses(change.before, change.after, _service), _losses(change.after, change.before, _service)
-    if not lost:
+    if not lost or lost.keys() & gained.keys():
         lost, gained = _losses(change.before, change.after, _server), _losses(change.after, change.before, _server)
     yield " and ".join(lost), " and ".join(gained), sum(lost.values(), Fraction(0))
 

@@ -14,8 +14,8 @@ from pinfeather.diff.candidates import Candidates, hosts, paths
 from pinfeather.diff.rungs import COOKIES, Attribute, Region, Step
 from pinfeather.model.request import undotted
 
-MOST = 200_000
-"""Regions that are looked at; where there are more, that is said."""
+MOST = 5_000
+"""Regions of one host and path that are looked at; where there are more, that is said."""
 
 
 class Leaf(NamedTuple):
@@ -49,6 +49,7 @@ class Walk:
         after = [step for step in after if step.along(path)]
         if same(before, after):
             return
+        self._left = MOST
         candidates = Candidates((*before, *after), self._points)
         values = {} if candidates.whole_header else {COOKIES: ()}
         yield from self._in(Region(host, path, values, candidates.cookies), before, after, candidates)
