@@ -149,7 +149,8 @@ class Replay:
             region = region.having(COOKIES, ())
         region = Region(region.host, region.path, region.values, candidates.cookies)
         found = dict(self._in(region, before, after, candidates, logged, [_WAYS]))
-        if len(found) == 1:
+        kinds = {verdict.change.kind if verdict.change is not None else None for verdict in found.values()}
+        if len(found) == 1 or (len(kinds) == 1 and None not in kinds):  # whichever it was, it was refused, or let in, or moved
             return next(iter(found.values()))
         unknown = dict.fromkeys(verdict.open for verdict in found.values() if verdict.open)
         return Verdict(open=next(iter(unknown), "") or self._missing(found.values(), region))
