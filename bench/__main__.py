@@ -18,7 +18,7 @@ import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import large, latency, proxies, stack, table
+from bench import diff, large, latency, proxies, stack, table
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE = "import yaml; from pydantic import BaseModel\nclass A(BaseModel):\n    a: int\nA(a=1)"
@@ -126,6 +126,7 @@ FIGURES: dict[str, Callable[[], None]] = {
     "large": large.measure,
     "proxies": proxies.measure,
     "latency": latency.measure,
+    "diff": diff.diff,
 }
 
 if __name__ == "__main__":
