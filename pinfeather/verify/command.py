@@ -22,7 +22,7 @@ from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.noun import seconds
 from pinfeather.model.pools import pools
 from pinfeather.model.services import LoadBalancer
-from pinfeather.model.table import UndecidedError
+from pinfeather.model.table import UndecidedError, refuse_templates
 from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.verify import table
 from pinfeather.verify.asking import Address, Pace, Silent, Unfit, ask, insecure, trusting
@@ -64,6 +64,7 @@ def run(given: argparse.Namespace) -> int:
     if document is None:
         return 2
     try:
+        refuse_templates(document)
         with ExitStack() as running:
             made = _started(given, document, running) if given.start else _running(given, document)
             return _measured(given, made)
@@ -125,6 +126,7 @@ def _learnt(columns: Sequence[Column]) -> Iterator[str]:
 def _running(given: argparse.Namespace, document: Document) -> _Run:
     if not given.url:
         raise UsageError("say which proxy: --url NAME=http://host:port for its entry points, or --start traefik")
+    outage: Outage | None = ByControl() if given.demo else command(given.stop, given.restart)
     entries = _entries(given, document)
     rate, limited = _rate(given, document)
     budget = given.budget or BUDGET
@@ -149,7 +151,6 @@ def _running(given: argparse.Namespace, document: Document) -> _Run:
             )
         )
         _reachable(name, addresses)
-    outage: Outage | None = ByControl() if given.demo else command(given.stop, given.restart)
     wishes = Wishes(given.doubt, websocket=given.websocket or given.demo, echo=given.demo, outage=outage)
     title = f"{', '.join(given.files)} through {', '.join(columns_name(column) for column in columns)}"
     return _Run(title, document, columns[0], columns, wishes, _methods(given), True, limited)

