@@ -151,6 +151,8 @@ def _running(given: argparse.Namespace, document: Document) -> _Run:
             )
         )
         _reachable(name, addresses)
+    if given.stop is not None and not all(column.naming.exact for column in columns):
+        raise Unfit("--stop: nobody knows which server a client is with: say --identify cookie, for cookie values that can be computed")
     wishes = Wishes(given.doubt, websocket=given.websocket or given.demo, echo=given.demo, outage=outage)
     title = f"{', '.join(given.files)} through {', '.join(columns_name(column) for column in columns)}"
     return _Run(title, document, columns[0], columns, wishes, _methods(given), True, limited)

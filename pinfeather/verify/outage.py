@@ -185,13 +185,13 @@ def _moved(column: Column, question: Question, client: Client, limit: float) -> 
         answer = column.ask(question.request, client.cookies, question.user)
         name = column.whose(answer, client.cookies)
         waited = column.pace.now() - started
-        if not name:
+        if not name or name == client.name:  # who is told to stop may end what it has begun
             meanwhile[answer.text] += 1
             column.pace.pause()
             continue
         text = f"{waited:.2f} s" + "".join(f", {count} x {said}" for said, count in meanwhile.items())
         met = column.met(answer, name, expected)
-        if not met or name == client.name:
+        if not met:
             return Cell.of(text, (f"{name} answered, which should not be asked",))
         wrong = [list(column.faults(answer, one)) for one in met]
         best = min(range(len(met)), key=lambda at: len(wrong[at]))

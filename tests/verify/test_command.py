@@ -148,15 +148,22 @@ def test_who_does_not_name_itself_is_said(document: Path, proxy: Server, capsys:
         (["--url", "http://127.0.0.1:1", "--identify", "cookie"], 2, "no service has a sticky cookie"),
         (["--url", "http://127.0.0.1:1", "--name", "x=c"], 2, "there is no service 'c'"),
         (["--url", "http://127.0.0.1:1", "--stop", "true"], 2, "--stop and --restart are said together"),
+        (["--url", "PROXY", "--stop", "true", "--restart", "true"], 2, "nobody knows which server a client is with"),
         (["--url", "https://127.0.0.1:1", "--ca", "/nothing"], 2, "--ca /nothing: no such file or directory"),
         (["--url", "http://127.0.0.1:1", "--demo"], 4, "the demo server at http://127.0.0.1:2 does not answer"),
     ],
 )
 def test_what_is_wrong_is_one_line(
-    words: list[str], code: int, said: str, document: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    code: int,
+    said: str,
+    document: Path,
+    proxy: Server,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pinfeather.verify.asking.PATIENCE", 0.2)
-    assert main(["verify", str(document), *words]) == code
+    assert main(["verify", str(document), *(proxy.url if word == "PROXY" else word for word in words)]) == code
     found = capsys.readouterr()
     assert found.out == ""
     assert said in found.err

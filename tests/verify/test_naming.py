@@ -104,10 +104,7 @@ HEADER = ("--identify", "header:x-who")
     ("how", "says"),
     [
         ("header:x-who", _turns("a1", "a2", "a1", "b1")),
-        (
-            "body:^I am (.*)!$",
-            lambda host, turn=itertools.cycle("aaab"): ({}, f"hello\nI am {'b' if host == 'b.example' else next(turn)}!\n"),
-        ),
+        ("body:^I am (.*)!$", _in_bodies("a", "a", "a", "b")),
     ],
 )
 def test_names_are_learnt_and_told(

