@@ -57,7 +57,7 @@ long: setup-dev
 	@$(RUN) -m tests.fuzz.pairs $(ARGS)
 
 accept: setup-dev
-	@$(RUN) -m pytest tests/test_cases.py tests/test_docs.py tests/test_support_matrix.py tests/versions tests/proxy/raw --accept-cases $(ARGS)
+	@$(RUN) -m pytest tests/test_cases.py tests/test_docs.py tests/test_support_matrix.py tests/versions tests/proxy/raw tests/diff/test_page.py tests/verify/test_page.py --accept-cases $(ARGS)
 
 lock: setup-dev
 	@$(RUN) tools/lock.py $(ARGS)
