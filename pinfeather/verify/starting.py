@@ -123,7 +123,7 @@ def _reference(stage: Stage) -> Column:
     folder.mkdir(parents=True)
     path, log = folder / "document.yaml", folder / "proxy.log"
     path.write_text(file.text, "utf-8")
-    command = [sys.executable, "-m", "pinfeather.proxy", str(path), *(f"--listen={point}=127.0.0.1:0" for point in stage.points)]
+    command = [sys.executable, "-m", "pinfeather", "proxy", str(path), *(f"--listen={point}=127.0.0.1:0" for point in stage.points)]
     command += ["--admin=127.0.0.1:0", "--traefik-compat"]
     command += [f"--certificate={stage.pem[0]}:{stage.pem[1]}"] if stage.pem is not None else []
     process = Process(command, log)
@@ -133,7 +133,7 @@ def _reference(stage: Stage) -> Column:
     ports = {quoted or bare: int(port) for quoted, bare, port in found}
     admin = ports.pop("admin")
     closed = _closed(admin)
-    said = f"the reference proxy: python -m pinfeather.proxy --traefik-compat {path.name}"
+    said = f"the reference proxy: pinfeather proxy --traefik-compat {path.name}"
     missing = [f"it does not serve the entry point {point!r}" for point in stage.points if point not in ports]
     shut = [f"it keeps the route {route!r} closed: {why}" for route, why in closed.items()]
     return _column("reference", stage, Projection(document, ()), ports, (said, *_listening(ports), *missing, *shut))
