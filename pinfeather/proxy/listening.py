@@ -41,7 +41,6 @@ class Listener:
         self._entry_point = entry_point
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[object]] = set()
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._accept)
 
@@ -76,13 +75,8 @@ class Listener:
 
     def _take(self, sock: socket.socket, address: str) -> None:
         door = self._edge.live.serving.entrances.door(self._entry_point)
-        if door.looks or door.tcp:
-            Arrival(self._edge, self._entry_point, sock, address).begin(looks=door.looks)
-            return
-        make = functools.partial(ClientConnection, self._edge, self._entry_point)
-        task: asyncio.Task[object] = self._loop.create_task(_connected(make, sock))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        # It counts from here on: else one that was accepted right before a hand-over would be turned away by the proxy that ends.
+        Arrival(self._edge, self._entry_point, sock, address).begin(looks=door.looks)
 
 
 async def _connected(
