@@ -99,8 +99,13 @@ def decide(table: Table, request: Request, state: State, draw: int) -> Decision:
     """The decision for one draw. Raises ValueError for a draw outside of [0, 2**64)."""
     if not 0 <= draw < DRAWS:
         raise ValueError(f"the draw {draw} is not in [0, 2**64)")
-    way = table.first(Asked(request, state))
-    return NO_ROUTE if way is None else follow(way, request.bindings, state, draw)
+    return decided(table, Asked(request, state), draw)
+
+
+def decided(table: Table, asked: Asked, draw: int) -> Decision:
+    """The same of a request that somebody holds ready; `draw` is not looked at."""
+    way = table.first(asked)
+    return NO_ROUTE if way is None else follow(way, asked.request.bindings, asked.state, draw)
 
 
 def follow(way: Way, bindings: Mapping[str, str], state: State, draw: int) -> Decision:

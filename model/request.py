@@ -213,14 +213,15 @@ class Asked:
 
     __slots__ = ("_address", "_cookies", "_query", "host", "name", "path", "request", "state")
 
-    def __init__(self, request: Request, state: State) -> None:
+    def __init__(self, request: Request, state: State, cookies: tuple[tuple[str, str], ...] | None = None) -> None:
+        """`cookies`: `cookie_pairs` of the request, where somebody has them."""
         self.request = request
         self.state = state
         self.host = host = bare_host(request.host)
         self.name = host[:-1] if host.endswith(".") else host
         path = request.path
         self.path = matched_path(path) if "%" in path else path
-        self._cookies: tuple[tuple[str, str], ...] | None = None
+        self._cookies = cookies
         self._query: tuple[tuple[str, str], ...] | None = None
         self._address: Address | None = None
 

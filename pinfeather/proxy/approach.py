@@ -10,14 +10,15 @@ tries in all as it says, each after a pause that doubles. A pause is only made f
 
 import random
 from collections.abc import Awaitable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from pinfeather.model.decide import Decision, Request, State, Status, decide
+from pinfeather.model.decide import Decision, Request, State, Status, decide, decided
+from pinfeather.model.request import Asked, cookie_pairs
 from pinfeather.proxy.account import Account
 from pinfeather.proxy.answers import CLOSED, MISDIRECTED, NO_SERVER, NOT_FOUND, UNEXPECTED
 from pinfeather.proxy.backend import Origin
 from pinfeather.proxy.passage import Answer, Passage, request_head
-from pinfeather.proxy.wire import RequestHead
+from pinfeather.proxy.wire import RequestHead, Section
 
 if TYPE_CHECKING:
     from pinfeather.proxy.client import ClientConnection
@@ -80,18 +81,18 @@ class Approach:
         self._request = request
         self._account = account
         self._live = client.edge.live
-        self._bound = self._live.serving.cookies.bindings(request.cookies)
+        self._bound = self._live.serving.cookies.bound(request.section)
         self._steps: Iterator[Step] = iter(_NO_STEPS)
         self._draw = random.getrandbits(64)
         self._failed: set[tuple[str, int]] = set()
         self._tries = 1
         secure = client.secure
-        self.passage = passage = Passage.of(request, client.address, "http" if secure is None else "https")
+        self.passage = passage = Passage(request, client.address, "http" if secure is None else "https")
         self._asked = Request(
             host=request.host,
             path=passage.path,
             method=request.method,
-            headers=tuple([(name, value) for name, value, _ in request.fields]),
+            headers=_headers(request.section),
             query=request.query or "",
             entry_point=client.entry_point,
             tls=secure is not None,
@@ -107,10 +108,12 @@ class Approach:
         """Decide. An answer ends the way; without one, `walk` and then `arrive`."""
         client, live, account = self._client, self._live, self._account
         client.edge.budget.earn()
-        if any(value.lower() != "100-continue" for value in self.passage.values("expect")):
+        if self.passage.expects_more:
             return UNEXPECTED
         account.live, account.bindings = live, self._bound
-        account.decision = decision = decide(live.serving.table, self._asked, live.state, self._draw)
+        account.decision = decision = decided(
+            live.serving.table, Asked(self._asked, live.state, _cookies(self._request.section)), self._draw
+        )
         door = live.serving.entrances.door(client.entry_point)
         secure = client.secure
         if decision.route is None or (secure is None and door.tls_only):
@@ -196,3 +199,19 @@ class Approach:
             bodiless=request.method in _BODILESS,
         )
         return None
+
+
+def _headers(section: Section) -> tuple[tuple[str, str], ...]:
+    """The fields as conditions see them; worked out once for a section."""
+    found = section.memo.get("headers")
+    if found is None:
+        found = section.memo["headers"] = tuple([(name, value) for name, value, _ in section.fields])
+    return cast(tuple[tuple[str, str], ...], found)
+
+
+def _cookies(section: Section) -> tuple[tuple[str, str], ...]:
+    """The pairs as conditions see them."""
+    found = section.memo.get("cookies")
+    if found is None:
+        found = section.memo["cookies"] = cookie_pairs(_headers(section))
+    return cast(tuple[tuple[str, str], ...], found)

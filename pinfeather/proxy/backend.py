@@ -6,15 +6,19 @@ poisons it. It is used again only for requests that may be sent a second time, s
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from pinfeather.proxy.flow import HIGH_WATER, Gate, Settings
-from pinfeather.proxy.wire import HeadReader
+from pinfeather.proxy.passage import response_head
+from pinfeather.proxy.wire import HeadReader, ResponseHead, parse_response
 
 if TYPE_CHECKING:
     from pinfeather.proxy.exchange import Exchange
+
+_REMEMBERED = 2 * 1024  # bytes of an answer's head that are kept for the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class BackendConnection(asyncio.Protocol):
         self.reused = False
         self.answered = False  # whether a byte of the current answer has come
         self.since = 0.0  # when it was laid aside
+        self._read: tuple[bytes, str, ResponseHead] | None = None  # the head before, and the method that it answered
+        self._written: tuple[ResponseHead, bool, bool, bytes] | None = None
         self.transport: asyncio.Transport
         self.gate: Gate
 
@@ -73,6 +79,24 @@ class BackendConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.exchange.backend_drained()
 
+    def read(self, head: bytes, method: str) -> ResponseHead:
+        """An answer's head. A server mostly says the same again: equal bytes are an equal head. Raises Refused."""
+        before = self._read
+        if before is not None and before[0] == head and before[1] == method:
+            return before[2]
+        response = parse_response(head, method)
+        self._read = (head, method, response) if len(head) <= _REMEMBERED else None
+        return response
+
+    def written(self, response: ResponseHead, *, chunked: bool, close: bool) -> bytes:
+        """The head as it goes to a client to which nothing else is to be said."""
+        before = self._written
+        if before is not None and before[0] is response and before[1] is chunked and before[2] is close:
+            return before[3]
+        head = response_head(response, (), (), chunked=chunked, close=close)
+        self._written = response, chunked, close, head
+        return head
+
     def drop(self) -> None:
         """End it at once; its exchange hears nothing more."""
         self.exchange = None
@@ -95,7 +119,9 @@ class Pool:
     def take(self, origin: Origin) -> BackendConnection | None:
         """The connection that was laid aside last, if it is still good."""
         idle = self._idle.get(origin)
-        now = asyncio.get_running_loop().time()
+        if not idle:
+            return None
+        now = time.monotonic()
         while idle:
             connection = idle.pop()
             if not connection.transport.is_closing() and now - connection.since < self._settings.server_idle:
@@ -132,11 +158,13 @@ class Pool:
         connection.exchange = None
         connection.answered = False
         connection.gate.open()
-        idle = self._idle.setdefault(connection.origin, deque())
+        idle = self._idle.get(connection.origin)
+        if idle is None:
+            idle = self._idle[connection.origin] = deque()
         if len(idle) >= self._settings.idle_servers or connection.transport.is_closing():
             connection.drop()
             return
-        connection.since = asyncio.get_running_loop().time()
+        connection.since = time.monotonic()  # the loop's clock
         idle.append(connection)
 
     def forget(self, connection: BackendConnection) -> None:

@@ -8,9 +8,10 @@ from pinfeather.proxy.edge import Edge, Guest
 from pinfeather.proxy.exchange import Exchange
 from pinfeather.proxy.flow import HIGH_WATER, Gate, end_writing
 from pinfeather.proxy.passage import Answer, answer_bytes
-from pinfeather.proxy.wire import HeadReader, Refused, parse_request
+from pinfeather.proxy.wire import HeadReader, Refused, Section, parse_request
 
 _LINGER_LIMIT = 256 * 1024  # bytes read away after an early answer
+_REMEMBERED = 4 * 1024  # bytes of a head's fields that are kept for the next request
 _FOREVER = float("inf")
 
 
@@ -41,6 +42,7 @@ class ClientConnection(asyncio.Protocol):
         self.gate: Gate
         self._heads = HeadReader(skips=True)
         self._lingered: int | None = None
+        self._before: Section | None = None  # the fields of the request before
         self._admit = admit or edge.admit
 
     # --- what asyncio says ---------------------------------------------------------------------------------------
@@ -138,10 +140,11 @@ class ClientConnection(asyncio.Protocol):
                 if fresh and self.buffer:
                     self.deadline = self.now() + self.edge.settings.head
                 return
-            request = parse_request(head)
+            request = parse_request(head, self._before)
         except Refused as refused:
             self._refuse(refused.status, refused.why)
             return
+        self._before = request.section if len(request.section.raw) <= _REMEMBERED else None
         self.exchange = exchange = Exchange(self, request)
         exchange.start()
 

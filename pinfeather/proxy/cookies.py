@@ -15,11 +15,13 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from pinfeather.model.balance import Binding
 from pinfeather.model.document import Document
 from pinfeather.model.pools import pools
 from pinfeather.model.sticky import set_cookie
+from pinfeather.proxy.wire import Section
 
 _DIGITS = 16
 
@@ -81,6 +83,15 @@ class StickyCookies:
                 for before in seal.old_values(pool, binding):
                     values[before] = (*values.get(before, ()), (pool, binding, True))
         return cls(known, written)
+
+    def bound(self, section: Section) -> Bound:
+        """What the cookies of a request's head bind it to; worked out once for a section, as long as these are its cookies."""
+        known = section.memo.get("bound")
+        if isinstance(known, tuple) and known[0] is self:
+            return cast(Bound, known[1])
+        found = self.bindings(section.cookies)
+        section.memo["bound"] = self, found
+        return found
 
     def bindings(self, pairs: Sequence[tuple[str, str]]) -> Bound:
         """What a request's cookies bind it to. The first cookie of a name counts, as in Traefik, quotes taken off."""

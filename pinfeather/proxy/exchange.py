@@ -15,7 +15,7 @@ from pinfeather.proxy.backend import BackendConnection
 from pinfeather.proxy.body import BodyReader, body_reader, chunked
 from pinfeather.proxy.flow import HIGH_WATER, end_writing
 from pinfeather.proxy.passage import Answer, Coder, answer_bytes, response_head
-from pinfeather.proxy.wire import UNTIL_CLOSE, Refused, RequestHead, ResponseHead, parse_response
+from pinfeather.proxy.wire import UNTIL_CLOSE, Refused, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from pinfeather.proxy.client import ClientConnection
@@ -232,12 +232,12 @@ class Exchange:
     def _take_heads(self, backend: BackendConnection) -> bytes:
         """The head of the answer as it goes to the client; interim answers are passed on before."""
         while (head := backend.heads.take(backend.buffer)) is not None:
-            response = parse_response(head, self._request.method)
+            response = backend.read(head, self._request.method)
             if response.status == 101:
                 self._switch(response, backend)
                 return b""
             if response.status >= 200:
-                return self._open(response)
+                return self._open(response, backend)
             self._interim += 1
             if self._interim > _INTERIM_LIMIT:
                 raise Refused("too many interim answers")
@@ -245,7 +245,7 @@ class Exchange:
                 self._client.transport.write(response_head(response, (), (), chunked=False, close=False))
         return b""
 
-    def _open(self, response: ResponseHead) -> bytes:
+    def _open(self, response: ResponseHead, backend: BackendConnection) -> bytes:
         self._answer = response
         self._account.status = self._account.origin_status = response.status
         self._edge.failures.answered(self._account)
@@ -259,6 +259,8 @@ class Exchange:
         length = response.framing.length
         self._chunks = length is None and self._request.minor == 1
         self._persistent &= (length is not None or self._chunks) and self._body.done and not self._edge.draining
+        if not edits and not self._approach.cookies:
+            return backend.written(response, chunked=self._chunks, close=not self._persistent)
         return response_head(response, edits, self._approach.cookies, chunked=self._chunks, close=not self._persistent)
 
     def _switch(self, response: ResponseHead, backend: BackendConnection) -> None:

@@ -6,13 +6,13 @@ itself (a client is not trusted to say it), and so are names that some servers r
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import quote
 
 from pinfeather.model.decide import normal_path, normal_query
-from pinfeather.proxy.wire import HOP_BY_HOP, Field, Framing, RequestHead, ResponseHead, end_to_end, split_host
+from pinfeather.proxy.wire import HOP_BY_HOP, Field, Framing, RequestHead, ResponseHead, Section, end_to_end
 
 REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
 DEFAULT_PORTS: Mapping[str, str] = {"http": "80", "https": "443"}
@@ -76,36 +76,55 @@ Coding = Callable[[ResponseHead], Coder | None]
 """Asked once for an answer that has a body; None leaves it as it is."""
 
 
-@dataclass(slots=True)
 class Passage:
     """A request between its head and its server. Middlewares change it in place; `edits` are applied to every answer."""
 
-    method: str
-    path: str  # normalised: the one form that is matched and forwarded
-    query: str | None
-    host: str
-    scheme: str
-    client: str
-    fields: list[Field]
-    edits: list[Edit] = field(default_factory=list)
-    codings: list[Coding] = field(default_factory=list)
-    attempts: int = 0  # tries in all, as a `retry` says; 0: nobody said
-    retry_interval: float = 0.0  # seconds before the first one more
+    __slots__ = (
+        "_fields", "_forwarded", "_kept", "attempts", "client", "codings", "edits", "host", "method", "path", "query",
+        "retry_interval", "scheme",
+    )  # fmt: skip
 
-    @classmethod
-    def of(cls, request: RequestHead, client: str, scheme: str) -> "Passage":
+    def __init__(self, request: RequestHead, client: str, scheme: str) -> None:
         """The request as the first middleware meets it."""
-        fields = [entry for entry in end_to_end(request.fields, request.options) if _passes(entry[0])]
-        fields += (
-            ("x-forwarded-for", client, "X-Forwarded-For"),
-            ("x-forwarded-host", request.host, "X-Forwarded-Host"),
-            ("x-forwarded-port", split_host(request.host)[1] or DEFAULT_PORTS[scheme], "X-Forwarded-Port"),
-            ("x-forwarded-proto", scheme, "X-Forwarded-Proto"),
-            ("x-real-ip", client, "X-Real-Ip"),
-        )
+        self.method = request.method
+        self.path = normal_path(request.path)  # the one form that is matched and forwarded
         # `;` parts parameters as `&` does, for conditions and, as in Traefik, for the server too.
-        query = request.query and normal_query(request.query)
-        return cls(request.method, normal_path(request.path), query, request.host, scheme, client, fields)
+        self.query = request.query and normal_query(request.query)
+        self.host = request.host
+        self.scheme = scheme
+        self.client = client
+        self.edits: list[Edit] = []
+        self.codings: list[Coding] = []
+        self.attempts = 0  # tries in all, as a `retry` says; 0: nobody said
+        self.retry_interval = 0.0  # seconds before the first one more
+        self._fields: list[Field] | None = None
+        self._kept = Kept.of(request.section)
+        port = request.section.port or DEFAULT_PORTS[scheme]
+        self._forwarded = (client, request.host, port, scheme, client)
+
+    @property
+    def fields(self) -> list[Field]:
+        """What goes to the server beside Host and framing. Made when a middleware first asks for it."""
+        if self._fields is None:
+            said = zip(_FORWARDED, self._forwarded, strict=True)
+            self._fields = [*self._kept.fields, *((name.lower(), value, name) for name, value in said)]
+        return self._fields
+
+    @fields.setter
+    def fields(self, fields: list[Field]) -> None:
+        self._fields = fields
+
+    @property
+    def lines(self) -> str:
+        """The fields as they are written, each with its CRLF."""
+        if self._fields is None:
+            return self._kept.lines + _FORWARDED_LINES % self._forwarded
+        return "".join([f"{spelled}: {value}\r\n" for name, value, spelled in self._fields if name not in _FRAMED])
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether the client wants anything else to be understood than 100-continue."""
+        return self._kept.expects_more
 
     @property
     def target(self) -> str:
@@ -141,17 +160,41 @@ def visible(target: str) -> str:
     return target if _TARGET.fullmatch(target) else quote(target, safe=_TARGET_SAFE)
 
 
+_FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip")
+_FORWARDED_LINES = "".join(f"{name}: %s\r\n" for name in _FORWARDED)
+_FRAMED = ("host", "content-length")  # written by who frames the message
+
+
+class Kept:
+    """Of the fields of a head, those that a server is given; and the same as lines."""
+
+    __slots__ = ("expects_more", "fields", "lines")
+
+    def __init__(self, section: Section) -> None:
+        self.fields = tuple([entry for entry in end_to_end(section.fields, section.options) if _passes(entry[0])])
+        self.lines = "".join([f"{spelled}: {value}\r\n" for name, value, spelled in self.fields if name not in _FRAMED])
+        self.expects_more = any(name == "expect" and value.lower() != "100-continue" for name, value, _ in self.fields)
+
+    @classmethod
+    def of(cls, section: Section) -> "Kept":
+        """Worked out once for a section."""
+        kept = section.memo.get("kept")
+        if kept is None:
+            kept = section.memo["kept"] = cls(section)
+        assert isinstance(kept, Kept)
+        return kept
+
+
 def request_head(passage: Passage, host: str, framing: Framing, *, websocket: bool, bodiless: bool) -> bytes:
     """The head as it goes to a server, re-framed. `bodiless`: the method has no body unless one was announced."""
-    lines = [f"{passage.method} {visible(passage.target)} HTTP/1.1", f"Host: {host}"]
-    lines += [f"{spelled}: {value}" for name, value, spelled in passage.fields if name not in ("host", "content-length")]
+    head = f"{passage.method} {visible(passage.target)} HTTP/1.1\r\nHost: {host}\r\n{passage.lines}"
     if framing.chunked:
-        lines.append("Transfer-Encoding: chunked")
+        head += "Transfer-Encoding: chunked\r\n"
     elif framing.length or not bodiless:
-        lines.append(f"Content-Length: {framing.length}")
+        head += f"Content-Length: {framing.length}\r\n"
     if websocket:
-        lines += ("Connection: Upgrade", "Upgrade: websocket")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        head += "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    return f"{head}\r\n".encode("latin-1")
 
 
 def response_head(

@@ -28,7 +28,9 @@ COOKIE_PAIR_LIMIT = 200
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105 - RFC 9110's word
 _VALUE = r"[\t -~\x80-\xff]*+"  # no other control character, no DEL; CR and LF only as the end of the line
 _FIELDS = r"(?:" + _TOKEN + r":" + _VALUE + r"\r\n)*+\r\n"
-_REQUEST = re.compile(r"(" + _TOKEN + r") ([!\"$-~]++) HTTP/1\.([01])\r\n(" + _FIELDS + r")")  # a target has no `#`
+_REQUEST_LINE = r"(" + _TOKEN + r") ([!\"$-~]++) HTTP/1\.([01])\r\n"  # a target has no `#`
+_REQUEST = re.compile(_REQUEST_LINE + r"(" + _FIELDS + r")")
+_ONLY_LINE = re.compile(_REQUEST_LINE)
 _RESPONSE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + _VALUE + r"))?\r\n(" + _FIELDS + r")")
 _TRAILERS = re.compile(_FIELDS.encode("latin-1"))
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -101,6 +103,7 @@ class RequestHead(NamedTuple):
     options: frozenset[str]  # what the Connection fields list, in lower case
     websocket: bool  # a full handshake was asked for (RFC 6455, 4.1)
     cookies: tuple[tuple[str, str], ...]  # every pair in order, quotes kept
+    section: "Section"
 
 
 class ResponseHead(NamedTuple):
@@ -166,33 +169,46 @@ class HeadReader:
         return head
 
 
-def parse_request(head: bytes) -> RequestHead:
-    """Read a request's head, empty line included. Raises Refused for all that is outside of the profile."""
-    line = _REQUEST.fullmatch(head.decode("latin-1"))
+def parse_request(head: bytes, before: "Section | None" = None) -> RequestHead:
+    """Read a request's head, empty line included. Raises Refused for all that is outside of the profile.
+
+    `before`: the fields of the request before on this connection. A client sends mostly the same ones again, and equal bytes are
+    equal fields: then only the first line is read anew. llhttp reads all of it each time.
+    """
+    line, section = None, before
+    if before is not None and head.endswith(before.raw):
+        line = _ONLY_LINE.fullmatch(head[: -len(before.raw)].decode("latin-1"))
     if line is None:
-        raise Refused("malformed head")
-    method, target, version, section = line.groups()
-    minor = 1 if version == "1" else 0
+        line, section = _REQUEST.fullmatch(head.decode("latin-1")), None
+        if line is None:
+            raise Refused("malformed head")
+    _second_opinion(head, httptools.HttpRequestParser)
+    if section is None:
+        section = Section(line[4])
+    method, target, minor = line[1], line[2], 1 if line[3] == "1" else 0
     if method in ("CONNECT", "TRACE"):
         raise Refused(method)
-    fields = _cut(head, section, httptools.HttpRequestParser)
-    found = _singled(fields, minor)
-    if len(found.hosts) != 1:
+    if minor == 0 and section.framing is CHUNKED:
+        raise Refused("Transfer-Encoding")
+    if section.host is None:
         raise Refused("no Host, or several")
-    path, query = _target(target, found.hosts[0])
-    options = found.options
+    if section.port is None:
+        section.port = split_host(section.host)[1]
+    path, query = _target(target, section.host)
+    options = section.options
     return RequestHead(
         method,
         path,
         query,
-        found.hosts[0],
+        section.host,
         minor,
-        fields,
-        found.framing,
+        section.fields,
+        section.framing,
         minor == 1 and "close" not in options,
         options,
-        found.upgrade == "websocket" and "upgrade" in options and _handshake(method, minor, fields, found.framing),
-        parse_cookies(found.cookies) if found.cookies else (),
+        section.upgrade == "websocket" and "upgrade" in options and _handshake(method, minor, section.fields, section.framing),
+        section.cookies,
+        section,
     )
 
 
@@ -203,8 +219,10 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
         raise Refused("malformed head")
     version, code, reason, section = line.groups()
     minor, status = (1 if version == "1" else 0), int(code)
-    fields = _cut(head, section, httptools.HttpResponseParser)
-    found = _singled(fields, minor)
+    _second_opinion(head, httptools.HttpResponseParser)
+    found = Section(section)
+    if minor == 0 and found.framing is CHUNKED:
+        raise Refused("Transfer-Encoding")
     if method == "HEAD" or status < 200 or status in (204, 304):
         framing = NO_BODY
     elif found.framing is NO_BODY and not found.announced:
@@ -212,7 +230,7 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
     else:
         framing = found.framing
     persistent = minor == 1 and "close" not in found.options and framing is not UNTIL_CLOSE
-    return ResponseHead(status, reason or "", fields, framing, persistent, found.options, found.upgrade)
+    return ResponseHead(status, reason or "", found.fields, framing, persistent, found.options, found.upgrade)
 
 
 def valid_trailers(section: bytes) -> bool:
@@ -272,70 +290,72 @@ class _Accepts:
 _ACCEPTS = _Accepts()
 
 
-def _cut(head: bytes, section: str, parser: type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]) -> tuple[Field, ...]:
+def _second_opinion(head: bytes, parser: type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]) -> None:
     try:
         parser(_ACCEPTS).feed_data(head)
     except httptools.HttpParserUpgrade:  # says only that an upgrade was asked for, and comes after the last field
         pass
     except httptools.HttpParserError as error:
         raise Refused(str(error)) from error
-    fields = []
-    for line in section[:-4].split("\r\n") if len(section) > 2 else ():
-        name, _, value = line.partition(":")
-        fields.append((name.lower(), value.strip(" \t"), name))
-    if len(fields) > FIELD_LIMIT:
-        raise Refused("too many fields", 431)
-    return tuple(fields)
-
-
-class _Singled:
-    """What the fields say that may be said once, or decides about the message."""
-
-    __slots__ = ("announced", "cookies", "framing", "hosts", "options", "upgrade")
-
-    def __init__(self) -> None:
-        self.framing = NO_BODY
-        self.announced = False  # whether Content-Length or Transfer-Encoding is there
-        self.hosts: list[str] = []
-        self.options: frozenset[str] = _NO_OPTIONS
-        self.upgrade = ""
-        self.cookies: list[str] = []
 
 
 _DECIDING = frozenset(("content-length", "transfer-encoding", "host", "upgrade", "cookie", "connection"))
 
 
-def _singled(fields: Sequence[Field], minor: int) -> _Singled:
-    found = _Singled()
-    lengths, codings = [], []
-    for name, value, _ in fields:
-        if name not in _DECIDING:
-            continue
-        if name == "host":
-            found.hosts.append(value)
-        elif name == "cookie":
-            found.cookies.append(value)
-        elif name == "content-length":
-            lengths.append(value)
-        elif name == "connection":
-            found.options = connection_options(fields)
-        elif name == "upgrade":
-            found.upgrade = value.lower()
-        else:
-            codings.append(value)
-    if codings:
-        if lengths or minor == 0 or codings != ["chunked"]:
-            raise Refused("Transfer-Encoding")
-        found.framing, found.announced = CHUNKED, True
-    elif lengths:
-        if len(lengths) > 1 or _LENGTH.fullmatch(lengths[0]) is None:
-            raise Refused("Content-Length")
-        found.framing, found.announced = Framing(int(lengths[0])), True
-    return found
+class Section:
+    """The fields of a head, and what they say that may be said once, or decides about the message.
+
+    What others work out of the same fields they leave here (`memo`), so that it is done once for all requests with these bytes.
+    """
+
+    __slots__ = ("announced", "cookies", "fields", "framing", "host", "memo", "options", "port", "raw", "upgrade")
+
+    def __init__(self, text: str) -> None:
+        """`text`: well-formed fields, the empty line included. Raises Refused."""
+        self.raw = text.encode("latin-1")
+        fields = []
+        for line in text[:-4].split("\r\n") if len(text) > 2 else ():
+            name, _, value = line.partition(":")
+            fields.append((name.lower(), value.strip(" \t"), name))
+        if len(fields) > FIELD_LIMIT:
+            raise Refused("too many fields", 431)
+        self.fields: tuple[Field, ...] = tuple(fields)
+        self.memo: dict[str, object] = {}
+        self.framing = NO_BODY
+        self.announced = False  # whether Content-Length or Transfer-Encoding is there
+        self.host: str | None = None  # None: there is none, or several
+        self.port: str | None = None  # of the host, perhaps empty; None: nobody has looked at it
+        self.options: frozenset[str] = _NO_OPTIONS
+        self.upgrade = ""
+        said: dict[str, list[str]] = {}
+        for name, value, _ in fields:
+            if name in _DECIDING:
+                said.setdefault(name, []).append(value)
+        if "connection" in said:
+            self.options = connection_options(fields)
+        if "upgrade" in said:
+            self.upgrade = said["upgrade"][-1].lower()
+        if "transfer-encoding" in said:
+            if "content-length" in said or said["transfer-encoding"] != ["chunked"]:
+                raise Refused("Transfer-Encoding")
+            self.framing, self.announced = CHUNKED, True
+        elif "content-length" in said:
+            (length, *more) = said["content-length"]
+            if more or _LENGTH.fullmatch(length) is None:
+                raise Refused("Content-Length")
+            self.framing, self.announced = Framing(int(length)), True
+        if "host" in said and len(said["host"]) == 1:
+            self.host = said["host"][0]
+        self.cookies = parse_cookies(said["cookie"]) if "cookie" in said else ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Section) and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
 
 
 def _target(target: str, host: str) -> tuple[str, str | None]:
-    split_host(host)
     if not target.startswith("/"):
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute is None:

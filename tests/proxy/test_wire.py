@@ -14,6 +14,7 @@ from pinfeather.proxy.wire import (
     HeadReader,
     Refused,
     RequestHead,
+    Section,
     end_to_end,
     parse_cookies,
     parse_request,
@@ -239,6 +240,40 @@ def test_both_readers_see_the_same_fields_of_any_head(pairs: list[tuple[str, str
     except Refused:
         return
     _same_fields(head)
+
+
+HEADS = [raw.removeprefix(b"\r\n").partition(b"\r\n\r\n")[0] + b"\r\n\r\n" for raw in (*GOOD.values(), *BAD.values())]
+
+
+def _verdict(head: bytes, before: Section | None) -> object:
+    try:
+        return parse_request(head, before)
+    except Refused as refused:
+        return refused.status, refused.why
+
+
+def test_what_came_before_changes_nothing() -> None:
+    """Equal bytes are equal fields: with the fields of any other head in mind, every head is read as it is without."""
+    sections = [found.section for head in HEADS if isinstance(found := _verdict(head, None), RequestHead)]
+    assert len(sections) > 10
+    for head in HEADS:
+        alone = _verdict(head, None)
+        for section in sections:
+            assert _verdict(head, section) == alone
+
+
+@given(
+    st.lists(st.tuples(names, values), max_size=4),
+    st.sampled_from(["GET", "POST", "X", ""]),
+    st.sampled_from(["/", "/a?b", "*", "/\x7f", "/ a"]),
+)
+def test_the_same_fields_behind_another_line(pairs: list[tuple[str, str]], method: str, target: str) -> None:
+    fields = "".join(f"{name}:{value}\r\n" for name, value in pairs)
+    first = _verdict(f"GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode("latin-1"), None)
+    if isinstance(first, RequestHead):
+        for version in ("1.1", "1.0", "2.0"):
+            head = f"{method} {target} HTTP/{version}\r\nHost: a\r\n{fields}\r\n".encode("latin-1")
+            assert _verdict(head, first.section) == _verdict(head, None)
 
 
 def test_what_follows_a_message_is_left() -> None:
