@@ -69,7 +69,7 @@ class Play:
     table: Table
     seal: Seal
     traefik: bool
-    """It ends TLS; the reference proxy does not."""
+    """Its cookies are Traefik's, and the rest of what it does otherwise."""
     port: Callable[[str], int]
 
     @cached_property
@@ -96,8 +96,6 @@ class Play:
 
     def expected(self, request: Request, state: State, password: bool) -> dict[Answer, Expected]:
         """What may happen to a request, and what binds the client then."""
-        if not self.traefik:
-            request = replace(request, tls=False, sni="")
         found: dict[Answer, Expected] = {}
         for effect, share in outcomes(self.table, request, state).shares.items():
             answer, bound = self._answer(request, effect.status, effect.middlewares, password), effect.set_cookies
@@ -165,7 +163,7 @@ class Line:
             if request.client == "127.0.0.1":
                 raise
             missing(f"the loopback address {request.client} ({problem})")
-        if request.tls and self._play.traefik:
+        if request.tls:
             context = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

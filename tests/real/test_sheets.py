@@ -4,8 +4,7 @@ What a row says is worked out by the decision core and held against what each pr
 often, the cookies to the letter and in order, the headers of the answer, and where the same client gets to next time.
 
 For these runs, the document's addresses are put on loopback, health checks ask four times a second, and a service that a
-row calls down has one. Rows with a draining server are left to the model: nothing in a file makes a server drain. The
-reference proxy does not end TLS, so its documents say no `tls`, and https rows are asked of the entry point in plain HTTP.
+row calls down has one. Rows with a draining server are left to the model: nothing in a file makes a server drain.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from pinfeather.testing.sheets import Row, Sheet
 from pinfeather.testing.traefik import Json, Traefik, TraefikError
 from pinfeather.translators import builtin
 from pinfeather.translators.contract import AnyTranslator, File, Source
+from tests.parts import certificates
 from tests.real.playing import PASSWORD, Play, document_of, meet, target_of, tree_of
 
 if TYPE_CHECKING:
@@ -199,22 +199,17 @@ def rows() -> list[Asked]:
     return found
 
 
-def adapted(servers: Servers, sheet: Sheet, *, tls: bool) -> Document:
+def adapted(servers: Servers, sheet: Sheet) -> Document:
     """The document of a sheet, for these runs."""
     assert sheet.document is not None
     tree = tree_of(servers.placed(sheet.document.text))
-    services, routes = tree.get("services", {}), tree.get("routes", [])
+    services = tree.get("services", {})
     assert isinstance(services, dict)
-    assert isinstance(routes, list)
     down = {name for row in sheet.rows for _, name, _ in row.states}
     for name, service in services.items():
         assert isinstance(service, dict)
         if "health_check" in service or name in down:
             service["health_check"] = {"path": "/healthz", "interval": "250ms", "timeout": "2s"}
-    if not tls:
-        for route in routes:
-            assert isinstance(route, dict)
-            route.pop("tls", None)
     return document_of(tree)
 
 
@@ -232,7 +227,7 @@ class OnTraefik:
 
     def serve(self, servers: Servers, sheet: Sheet) -> Play:
         translator: AnyTranslator = builtin.load(FORMAT)
-        kept = project(adapted(servers, sheet, tls=True), translator.supports(translator.options())).kept
+        kept = project(adapted(servers, sheet), translator.supports(translator.options())).kept
         self._traefik.write({FILE: emitted(FORMAT, kept)})
         return Play(servers, kept, Table.of(kept), Seal(b"", traefik_compat=True), True, self._traefik.port)
 
@@ -246,15 +241,16 @@ class OnTraefik:
 
 
 class OnReference:
-    def __init__(self, start: StartReference) -> None:
+    def __init__(self, start: StartReference, certificate: tuple[Path, Path]) -> None:
         self._start = start
+        self._certificate = certificate
         self._reference: Reference | None = None
 
     def serve(self, servers: Servers, sheet: Sheet) -> Play:
-        document = adapted(servers, sheet, tls=False)
+        document = adapted(servers, sheet)
         text = emitted("pinfeather", document)
         if self._reference is None:
-            self._reference = self._start(text, entry_points())
+            self._reference = self._start(text, entry_points(), ["--certificate={}:{}".format(*self._certificate)])
         else:
             self._reference.write(text)
         assert self._reference.state()["closed"] == {}, self._reference.log()
@@ -301,8 +297,9 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(servers: Servers, traefik: Traefik, start_reference: StartReference) -> Stage:
-    return Stage(servers, {"traefik": OnTraefik(traefik), "reference": OnReference(start_reference)})
+def stage(servers: Servers, traefik: Traefik, start_reference: StartReference, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    pem = certificates.make(tmp_path_factory.mktemp("certificate"), "sheets")
+    return Stage(servers, {"traefik": OnTraefik(traefik), "reference": OnReference(start_reference, pem)})
 
 
 @pytest.mark.parametrize("asked", rows(), ids=lambda asked: f"{asked.proxy}-{asked.sheet.name}-{asked.row.line + 1}")
@@ -319,7 +316,7 @@ def test_a_proxy_does_what_the_row_says(stage: Stage, asked: Asked) -> None:
 
 @pytest.mark.parametrize("sheet", WRITTEN, ids=lambda sheet: sheet.name)
 def test_the_sheet_says_where_traefik_does_something_else(servers: Servers, sheet: Sheet) -> None:
-    document = adapted(servers, sheet, tls=True)
+    document = adapted(servers, sheet)
     translator: AnyTranslator = builtin.load(FORMAT)
     kept = project(document, translator.supports(translator.options())).kept
     other = False
