@@ -20,7 +20,8 @@ from pinfeather.translators.contract import Identity, Source
 
 def run(given: argparse.Namespace) -> int:
     """Exit codes: 0 the same happens to every request, 1 not so, 2 input that cannot be read. Raises FileError and UsageError."""
-    names, sources = _sources(given)
+    called, sources = _sources(given)
+    names = _render.plain(called[0]), _render.plain(called[1])
     sides: list[Side] = []
     for name, inputs in zip(names, sources, strict=True):
         side = _side(name, inputs, given)

@@ -100,7 +100,7 @@ def _measured(given: argparse.Namespace, made: _Run) -> int:
         left["TCP is asked of demo servers only: --start"] = len(made.document.tcp_routes)
     started = [line for column in made.columns for line in column.started]
     said = [*made.said, *_learnt(made.columns)]
-    report = table.Report(made.title, started, made.columns, rows, found.clients, found.tester, left, said, made.running)
+    report = table.Report(_render.plain(made.title), started, made.columns, rows, found.clients, found.tester, left, said, made.running)
     if given.report == "json":
         sys.stdout.write(table.as_json(report))
     elif given.report == "markdown":
