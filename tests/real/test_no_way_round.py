@@ -34,10 +34,11 @@ from pinfeather.proxy.wire import HeadReader, Refused, parse_request
 from pinfeather.testing.traefik import Traefik
 from pinfeather.translators import builtin
 from pinfeather.translators.contract import AnyTranslator
+from tests.real.guards import MIDDLEWARES, NOTHING, SHOP, TRICKS, Probe, aimed, basic, documents, fields_of, method_of, probes, tricked
 
 if TYPE_CHECKING:
     from conftest import Hit, Reference, Servers, StartReference, StartTraefik
-from tests.real.guards import MIDDLEWARES, NOTHING, SHOP, TRICKS, Probe, aimed, basic, documents, fields_of, method_of, probes, tricked
+
 
 PATIENCE = 3.0  # seconds for an answer and the end of its connection
 FILE = "pinfeather.yml"
