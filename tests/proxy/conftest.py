@@ -15,6 +15,9 @@ from pinfeather.model.document import Document
 from pinfeather.proxy.cookies import Seal
 from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.server import Proxy
+from tests.parts import certificates as pairs_of
+from tests.proxy.secure import Pair
+from tests.proxy.streams import named
 
 DEADLINE = 20.0  # seconds for one test
 
@@ -253,3 +256,20 @@ def play(tmp_path: Path) -> Play:
         asyncio.run(in_time())
 
     return run
+
+
+@pytest.fixture
+def talker(server: type[Backend]) -> Callable[[str], Backend]:
+    return lambda name: server(name, raw=named(name))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
+    folder = tmp_path_factory.mktemp("certificates")
+    return {
+        "first": pairs_of.make(folder, "first", "First.example", "*.Wild.example"),
+        "second": pairs_of.make(folder, "second", "second.example", "exact.wild.example", rsa=True),
+        "bare": pairs_of.make(folder, "bare.example"),
+        "client": pairs_of.make(folder, "client"),
+        "stranger": pairs_of.make(folder, "stranger"),
+    }
