@@ -20,6 +20,7 @@ MIDDLEWARES: dict[str, Tree] = {
     "office": {"ip_allow_list": {"source_ranges": ["10.0.0.0/8"]}},
     "behind": {"ip_allow_list": {"source_ranges": ["10.0.0.0/8"], "depth": 1}},
     "https": {"redirect_scheme": {"scheme": "https"}},
+    "asked": {"forward_auth": {"address": "http://127.0.0.1:1/"}},  # nobody answers there, so nobody is let in
     "slim": {"headers": {"response": {"X-Slim": "yes"}}},
     "door": {"chain": {"middlewares": ["slim", "sha"]}},
     "doors": {"chain": {"middlewares": ["office", "door"]}},
@@ -46,6 +47,8 @@ WARDS: tuple[list[Tree], ...] = (
     ["office"],
     ["behind"],
     ["https"],
+    ["asked"],
+    ["slim", "asked"],
     ["door"],
     ["doors"],
 )
@@ -104,10 +107,13 @@ SHOP: dict[str, Tree] = {
         {"name": "forwarded", "hosts": ["b.test"], "path": {"prefix": "/office"}, "middlewares": ["behind"], "to": "forwarded"},
         {"name": "https", "hosts": ["b.test"], "path": {"exact": "/secure"}, "middlewares": ["https"], "to": "https"},
         {"name": "all", "hosts": ["b.test"], "path": {"prefix": "/all"}, "middlewares": ["doors"], "to": "all"},
+        {"name": "asked", "hosts": ["b.test"], "path": {"prefix": "/asked"}, "middlewares": ["asked"], "to": "asked"},
         {"name": "guarded", "hosts": ["b.test"], "path": {"prefix": "/guarded"}, "to": "guarded"},
     ],
     "services": {
-        **{name: {} for name in ("site", "pub", "admin", "admin-next", "inside", "chained", "office", "forwarded", "https", "all")},
+        **{
+            name: {} for name in ("site", "pub", "admin", "admin-next", "inside", "chained", "office", "forwarded", "https", "all", "asked")
+        },
         "guarded": {"middlewares": ["sha"]},
     },
     "middlewares": MIDDLEWARES,

@@ -191,7 +191,7 @@ BASES = (
         ("b.test", "/office"),
         ("b.test", "/secure"),
     ),
-    *(("b.test", "/all"), ("b.test", "/guarded"), ("a.test", "/pub"), ("a.test", "/")),
+    *(("b.test", "/all"), ("b.test", "/asked"), ("b.test", "/guarded"), ("a.test", "/pub"), ("a.test", "/")),
 )
 
 
@@ -297,6 +297,7 @@ LOST = (
     Feature.BASIC_AUTH,
     Feature.IP_ALLOW_LIST,
     Feature.REDIRECT_SCHEME,
+    Feature.FORWARD_AUTH,
     Feature.CHAIN,
     Feature.HEADERS,
     Feature.SERVICE_MIDDLEWARES,
