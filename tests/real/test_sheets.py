@@ -4,7 +4,9 @@ What a row says is worked out by the decision core and held against what each pr
 often, the cookies to the letter and in order, the headers of the answer, and where the same client gets to next time.
 
 For these runs, the document's addresses are put on loopback, health checks ask four times a second, and a service that a
-row calls down has one. Rows with a draining server are left to the model: nothing in a file makes a server drain.
+row calls down has one. Containers and Services of a cluster become servers by URL. The entry points do not speak TLS by
+themselves: where no route says `tls`, https rows are asked in plain HTTP. Rows with a draining server are left to the
+model: nothing in a file makes a server drain.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
 from pinfeather.model.services import LoadBalancer
 from pinfeather.proxy.cookies import Seal
-from pinfeather.testing import checks, sheets
+from pinfeather.testing import sheets
 from pinfeather.testing.sheets import Row, Sheet
 from pinfeather.testing.traefik import Json, Traefik, TraefikError
 from pinfeather.translators import builtin
@@ -182,27 +184,42 @@ class Asked(NamedTuple):
     row: Row
 
 
-def by_url(sheet: Sheet) -> bool:
-    """Whether every server of the sheet is one by URL, which a proxy without a cluster or containers reaches."""
-    balancers = [each for each in checks.document_of(sheet).services.values() if isinstance(each, LoadBalancer)]
-    return all(server.url is not None for service in balancers for server in service.servers)
+def reachable(servers: Servers, sheet: Sheet, tree: dict[str, Tree]) -> dict[str, str]:
+    """Puts a server by URL for each container and Service, which a proxy without a cluster does not reach. Old key -> new key."""
+    services = tree.get("services", {})
+    assert isinstance(services, dict)
+    keys: dict[str, str] = {}
+    for name, noun in document_of(tree).services.items():
+        if not isinstance(noun, LoadBalancer) or all(server.url is not None for server in noun.servers):
+            continue
+        service = services[name]
+        assert isinstance(service, dict)
+        made: list[Tree] = []
+        for index, server in enumerate(noun.servers):
+            url = f"http://{servers.at(f'{sheet.name}-{name}-{index}')}"
+            keys[server.key] = url
+            made.append({"url": url})
+        service["servers"] = made
+    return keys
 
 
 def rows() -> list[Asked]:
     found = []
     for proxy in ("traefik", "reference"):
         for sheet in SHEETS:
-            if sheet.document is not None and by_url(sheet):
+            if sheet.document is not None:
                 found += [
                     Asked(proxy, sheet, row) for row in sheet.rows if all(status is not Status.DRAINING for status, _, _ in row.states)
                 ]
     return found
 
 
-def adapted(servers: Servers, sheet: Sheet) -> Document:
+def adapted(servers: Servers, sheet: Sheet, *, reached: bool = True) -> Document:
     """The document of a sheet, for these runs."""
     assert sheet.document is not None
     tree = tree_of(servers.placed(sheet.document.text))
+    if reached:
+        reachable(servers, sheet, tree)
     services = tree.get("services", {})
     assert isinstance(services, dict)
     down = {name for row in sheet.rows for _, name, _ in row.states}
@@ -307,6 +324,10 @@ def test_a_proxy_does_what_the_row_says(stage: Stage, asked: Asked) -> None:
     play = stage.play(asked)
     text = stage.servers.placed(asked.row.text)
     request, states = sheets.request_of(text)
+    assert asked.sheet.document is not None
+    keys = reachable(stage.servers, asked.sheet, tree_of(stage.servers.placed(asked.sheet.document.text)))
+    tls = request.tls and any(route.tls is not None for route in play.document.routes)
+    request = replace(request, bindings={cookie: keys.get(bound, bound) for cookie, bound in request.bindings.items()}, tls=tls)
     state = replace(asked.row, states=states).state(play.document)
     stage.bring(asked, play, state)
     guarded = any(each.basic_auth is not None for each in play.document.middlewares.values())
@@ -316,7 +337,7 @@ def test_a_proxy_does_what_the_row_says(stage: Stage, asked: Asked) -> None:
 
 @pytest.mark.parametrize("sheet", WRITTEN, ids=lambda sheet: sheet.name)
 def test_the_sheet_says_where_traefik_does_something_else(servers: Servers, sheet: Sheet) -> None:
-    document = adapted(servers, sheet)
+    document = adapted(servers, sheet, reached=False)
     translator: AnyTranslator = builtin.load(FORMAT)
     kept = project(document, translator.supports(translator.options())).kept
     other = False
