@@ -97,3 +97,11 @@ def test_who_is_not_trusted_is_told_nothing(host: str, trusted: bool, server: Se
     environment = {"SSL_CERT_FILE": str(server.chain)} if trusted else {}
     assert _asked(tmp_path, f"https://{host}:{server.port}", environment) == (502, b"Bad Gateway")
     assert server.seen == []
+
+
+def test_a_servers_transport_that_trusts_anybody_is_not_followed(server: Server, tmp_path: Path) -> None:
+    """It is not executed, which is said, and nobody is trusted for it."""
+    more = ", servers_transport: lax}}\nservers_transports: {lax: {insecureSkipVerify: true"
+    assert _asked(tmp_path, f"https://localhost:{server.port}", {}, more) == (502, b"Bad Gateway")
+    assert server.seen == []
+    assert "the servers transport is not executed" in (tmp_path / "proxy.log").read_text("utf-8")
