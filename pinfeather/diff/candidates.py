@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote
 
 from pinfeather.diff.regexes import members, near_misses
 from pinfeather.diff.rungs import CLIENT, COOKIES, ENTRY_POINT, METHOD, TLS, Attribute, Step, Values
 from pinfeather.model.match import ClientIP, Cookie, Header, Host, HostRegex, Leaf, Method, PathIs, PathMatch, Query, ValueMatch
-from pinfeather.model.request import undotted
+from pinfeather.model.request import matched_path, normal_path, undotted
 
 NOWHERE = "nowhere.invalid"
 OTHER = "other"
 _FRESH = "x"
+_SAFE = "/:@!$&'()*+,;=~"
 _LOCAL = "127.0.0.1"
 
 
@@ -41,18 +43,19 @@ def _is_host(text: str) -> bool:
 
 
 def paths(steps: Iterable[Step]) -> list[str]:
-    """Every exact path and prefix, one more under each prefix, some of each regex, and one that nobody names."""
+    """Every exact path and prefix, one more under each prefix, some of each regex, and one that nobody names; as they are sent."""
     found: dict[str, None] = {"/": None}
-    for path in _paths(steps):
+    conditions = list(_paths(steps))
+    for path in conditions:
         if path.exact is not None:
             found[path.exact] = None
         elif path.prefix is not None:
             found |= {path.prefix: None, f"{path.prefix}{_FRESH}": None}
         elif path.regex is not None:
-            found |= dict.fromkeys(text for text in (*members(path.regex), *near_misses(path.regex)) if text.startswith("/"))
-    if len(found) == 1:
-        return list(found)
-    return [text for text in (*found, f"/{OTHER}") if _is_path(text)]
+            found |= dict.fromkeys(f"/{text.removeprefix('/')}" for text in (*members(path.regex), *near_misses(path.regex)))
+    if conditions:
+        found[f"/{OTHER}"] = None
+    return list(dict.fromkeys(sent for text in found if (sent := _sent(text)) is not None))
 
 
 def _paths(steps: Iterable[Step]) -> Iterator[PathMatch]:
@@ -62,10 +65,12 @@ def _paths(steps: Iterable[Step]) -> Iterator[PathMatch]:
         yield from (leaf.path for leaf in step.leaves if isinstance(leaf, PathIs))
 
 
-def _is_path(text: str) -> bool:
-    from pinfeather.model.request import normal_path
-
-    return normal_path(text) == text
+def _sent(text: str) -> str | None:
+    """A path as it is sent which conditions see as this text; None where there is none, so that no request can meet it."""
+    for path in (text, quote(text, safe=_SAFE, errors="surrogateescape"), quote(text, safe=f"{_SAFE}%", errors="surrogateescape")):
+        if normal_path(path) == path and matched_path(path) == text:
+            return path
+    return None
 
 
 class Candidates:

@@ -18,7 +18,7 @@ from pinfeather.diff.rungs import CLIENT, COOKIES, ENTRY_POINT, METHOD, TLS, Att
 from pinfeather.diff.sides import Side
 from pinfeather.diff.walk import ByHost, alive, same
 from pinfeather.model.document import canary_name
-from pinfeather.model.request import bare_host, cookie_pairs, query_pairs, undotted
+from pinfeather.model.request import bare_host, cookie_pairs, matched_path, query_pairs, undotted
 
 CLIENTS = 100_000
 """So many addresses are told apart for each class; where there are more, `at least` is said."""
@@ -121,7 +121,8 @@ class Replay:
         pinned = self._pinned(logged)
         if there.same and not pinned:
             return SAME
-        before, after = ([step for step in row if step.along(logged.path)] for row in (there.before, there.after))
+        seen = matched_path(logged.path)
+        before, after = ([step for step in row if step.along(seen)] for row in (there.before, there.after))
         if same(before, after) and not pinned:
             return SAME
         values = self._known(logged, there.asked)

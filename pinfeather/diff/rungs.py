@@ -13,7 +13,7 @@ from pinfeather.model.conditions import http_leaf
 from pinfeather.model.decide import Request
 from pinfeather.model.match import AllOf, AnyOf, ClientIP, Cookie, Header, Leaf, Match, Method, Not, PathMatch, Query, both, leaves
 from pinfeather.model.normal import Rung, conditions, lift
-from pinfeather.model.request import Asked, undotted
+from pinfeather.model.request import Asked, searched, undotted
 from pinfeather.model.table import Way
 
 
@@ -51,6 +51,7 @@ class Region:
         raw = [*self.values.get(COOKIES, ()), *(f"{name}={value}" for name, value in pairs)]
         headers = [(key.name, value) for key, row in self.values.items() if key.kind == "header" for value in row]
         query = "&".join(f"{quoted(key.name)}={quoted(value)}" for key, row in self.values.items() if key.kind == "query" for value in row)
+        raw, headers = [_wire(text) for text in raw], [(name, _wire(value)) for name, value in headers]
         return Request(
             self.host,
             self.path,
@@ -74,6 +75,11 @@ class Region:
     @cached_property
     def asked(self) -> Asked:
         return Asked(self.request, STATE)
+
+
+def _wire(text: str) -> str:
+    """A text as it is sent in a header: one character a byte of its UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def quoted(text: str) -> str:
@@ -112,14 +118,12 @@ class Step:
     def leaves(self) -> tuple[Leaf, ...]:
         return tuple(leaves(self.match)) if self.match is not None else ()
 
-    def may_hold(self, host: str, path: str) -> bool:
-        """Whether host and path, which are known, do not refute it."""
-        return self.at(host) and self.along(path)
-
     def at(self, host: str) -> bool:
+        """Whether it may take requests for a host."""
         return not self.hosts or any(_host_holds(name, host) for name in self.hosts)
 
     def along(self, path: str) -> bool:
+        """Whether it may take requests for a path, as conditions see it (`matched_path`)."""
         if self.path is None:
             return True
         if self.path.exact is not None:
@@ -129,7 +133,7 @@ class Step:
         from pinfeather.model.noun import compile_regex
 
         assert self.path.regex is not None
-        return bool(compile_regex(self.path.regex)(path))
+        return bool(compile_regex(self.path.regex)(searched(path)))
 
     def holds(self, region: Region) -> Known:
         """Host and path are known to fit."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pinfeather.diff.candidates import Candidates, hosts, paths
 from pinfeather.diff.rungs import COOKIES, Attribute, Region, Step
-from pinfeather.model.request import undotted
+from pinfeather.model.request import matched_path, undotted
 
 MOST = 5_000
 """Regions of one host and path that are looked at; where there are more, that is said."""
@@ -45,8 +45,9 @@ class Walk:
                 yield from self._along(host, path, before, after)
 
     def _along(self, host: str, path: str, before: Sequence[Step], after: Sequence[Step]) -> Iterator[Leaf]:
-        before = [step for step in before if step.along(path)]
-        after = [step for step in after if step.along(path)]
+        seen = matched_path(path)
+        before = [step for step in before if step.along(seen)]
+        after = [step for step in after if step.along(seen)]
         if same(before, after):
             return
         self._left = MOST

@@ -144,6 +144,27 @@ services:
     assert _curl.line(render.asked(only.found)) == "curl -H 'a: 1' -H 'b: 2' http://x.example/"
 
 
+@pytest.mark.parametrize("text", ["/a`b", "/a b", "/caf\u00e9", "/a%2Fb", "/a%b"])
+def test_paths_are_sent_as_they_must_be_written(text: str) -> None:
+    """Conditions see the decoded text; what is shown can be sent."""
+    document = f"""
+pinfeather: v1
+routes: [{{name: a, hosts: [x.example], path: {{exact: "{text}"}}, to: a}}]
+services: {{a: {{servers: [{{url: "http://10.0.0.1:80"}}]}}}}
+"""
+    found = difference(
+        _side(document),
+        _side(
+            document.replace("routes: [", "routes: [").replace("to: a}]", "to: a, middlewares: [m]}]")
+            + "middlewares: {m: {headers: {response: {A: b}}}}\n"
+        ),
+    )
+    if text == "/a%b":  # a `%` that begins no encoding is matched as `%25`: nobody can ask for this one
+        assert found.equal
+    else:
+        assert len(found.classes) == 1
+
+
 def test_networks_are_told_apart_at_their_edges() -> None:
     text = """
 pinfeather: v1
