@@ -165,6 +165,21 @@ services: {{a: {{servers: [{{url: "http://10.0.0.1:80"}}]}}}}
         assert len(found.classes) == 1
 
 
+def test_a_header_that_must_come_twice() -> None:
+    """Any of its values may be the one, so two conditions on one name can both hold."""
+    text = """
+pinfeather: v1
+routes:
+  - {name: a, hosts: [x.example], match: {all: [{header: {name: A, value: "1"}}, {header: {name: A, value: "2"}}]}, to: a}
+  - {name: b, hosts: [x.example], to: b}
+services:
+  a: {servers: [{url: "http://10.0.0.1:80"}]}
+  b: {servers: [{url: "http://10.0.0.2:80"}]}
+"""
+    (only,) = difference(_side(text), _side(text.replace('name: A, value: "2"', 'name: A, value: "3"'))).classes[:1]
+    assert [value for name, value in only.found.region.request.headers if name == "a"][:2] == ["1", "2"]
+
+
 def test_networks_are_told_apart_at_their_edges() -> None:
     text = """
 pinfeather: v1
