@@ -1,13 +1,15 @@
 """Which values of each attribute are worth asking: one for every class that the conditions of both sides can tell apart.
 
 For names, exact values, prefixes and networks the classes are all there are. Of a regex there are some members and some near misses
-(`regexes.py`), so a difference between two regexes may be missed: `doubtful` says where.
+(`regexes.py`), so a difference between two regexes may be missed: `doubtful` says where. A name that a request carries several times is
+asked with two of its values, with all of them and with all but one.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 from urllib.parse import quote
 
 from pinfeather.diff.regexes import members, near_misses
@@ -17,6 +19,8 @@ from pinfeather.model.request import matched_path, normal_path, undotted
 
 NOWHERE = "nowhere.invalid"
 OTHER = "other"
+MOST_IN_PAIRS = 24
+"""Values of one header, cookie or query that are also sent two at a time; where there are more, one at a time and all at once."""
 _FRESH = "x"
 _SAFE = "/:@!$&'()*+,;=~"
 _LOCAL = "127.0.0.1"
@@ -141,7 +145,7 @@ def _condition(leaf: Leaf, attribute: Attribute) -> ValueMatch | None:
 
 
 def _of(conditions: Iterable[ValueMatch]) -> Iterator[Values]:
-    """Absent; each value; all of them at once, since any may be the one; one more; and some of each regex."""
+    """Absent; each value; several at once, since any may be the one; one more; and some of each regex."""
     conditions = list(conditions)
     exact = list(dict.fromkeys(each.value for each in conditions if each.regex is None and each.value is not None))
     regexes = list(dict.fromkeys(each.regex for each in conditions if each.regex is not None))
@@ -150,13 +154,21 @@ def _of(conditions: Iterable[ValueMatch]) -> Iterator[Values]:
     made = dict.fromkeys(text for regex in regexes for text in members(regex))
     yield from ((text,) for text in made)
     together = (*exact, *(members(regex)[0] for regex in regexes if members(regex)))
-    if len(together) > 1:
-        yield together
+    yield from _several(together)
     yield from ((text,) for regex in regexes for text in near_misses(regex))
     fresh = f"{exact[0]}2" if exact else OTHER
     while fresh in exact:
         fresh += "2"
     yield (fresh,)
+
+
+def _several(values: Sequence[str]) -> Iterator[Values]:
+    """All at once, two, all but one: of up to four values these are all there are, and only a condition on three at once asks for more."""
+    if len(values) > 1:
+        yield tuple(values)
+    if len(values) <= MOST_IN_PAIRS:
+        for size in sorted({2, len(values) - 1} - {len(values), 1, 0, -1}):
+            yield from combinations(values, size)
 
 
 def addresses(networks: Iterable[str]) -> Iterator[str]:

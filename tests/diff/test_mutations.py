@@ -165,19 +165,44 @@ services: {{a: {{servers: [{{url: "http://10.0.0.1:80"}}]}}}}
         assert len(found.classes) == 1
 
 
-def test_a_header_that_must_come_twice() -> None:
-    """Any of its values may be the one, so two conditions on one name can both hold."""
-    text = """
+MANY = """
 pinfeather: v1
 routes:
-  - {name: a, hosts: [x.example], match: {all: [{header: {name: A, value: "1"}}, {header: {name: A, value: "2"}}]}, to: a}
+  - {name: a, hosts: [x.example], match: {all: [VALUES]}, to: a}
   - {name: b, hosts: [x.example], to: b}
 services:
   a: {servers: [{url: "http://10.0.0.1:80"}]}
   b: {servers: [{url: "http://10.0.0.2:80"}]}
 """
-    (only,) = difference(_side(text), _side(text.replace('name: A, value: "2"', 'name: A, value: "3"'))).classes[:1]
-    assert [value for name, value in only.found.region.request.headers if name == "a"][:2] == ["1", "2"]
+
+
+def _with(*values: str) -> str:
+    return MANY.replace("VALUES", ", ".join(f'{{header: {{name: A, value: "{value}"}}}}' for value in values))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("12", "13"), ("123", "124"), ("12345", "12346"), ("12345", "")],
+    ids=["two", "three", "five", "five or none"],
+)
+def test_a_header_that_must_come_several_times(before: str, after: str) -> None:
+    """Any of its values may be the one, so several conditions on one name can all hold."""
+    found = difference(_side(_with(*before)), _side(_with(*after) if after else _with(*before).replace("to: a}", "to: b}"))).classes
+    sent = [{value for name, value in each.found.region.request.headers if name == "a"} for each in found]
+    assert set(before) in sent
+
+
+def test_the_order_of_two_values_of_one_header() -> None:
+    rows = [
+        f'  - {{name: r{n}, hosts: [x.example], match: {{header: {{name: A, value: "{n}"}}}}, to: {to}}}\n' for n, to in enumerate("caba")
+    ]
+    services = "".join(f'  {name}: {{servers: [{{url: "http://10.0.0.{n}:80"}}]}}\n' for n, name in enumerate("abc"))
+
+    def side(*order: int) -> Side:
+        return _side(f"pinfeather: v1\nroutes:\n{''.join(rows[n] for n in order)}services:\n{services}")
+
+    (only,) = difference(side(0, 1, 2, 3), side(0, 2, 1, 3)).classes
+    assert {value for name, value in only.found.region.request.headers if name == "a"} == {"1", "2"}
 
 
 def test_networks_are_told_apart_at_their_edges() -> None:
