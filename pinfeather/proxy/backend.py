@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from pinfeather.proxy.flow import HIGH_WATER, Gate, Settings
+from pinfeather.proxy.flow import HIGH_WATER, Gate, Reading, Settings
 from pinfeather.proxy.passage import response_head
 from pinfeather.proxy.wire import HeadReader, ResponseHead, parse_response
 
@@ -31,7 +31,7 @@ class Origin:
     authority: str  # as it stands in the server's URL
 
 
-class BackendConnection(asyncio.Protocol):
+class BackendConnection(Reading):
     """One connection to a server, serving one exchange at a time."""
 
     def __init__(self, pool: "Pool", origin: Origin) -> None:
@@ -137,7 +137,7 @@ class Pool:
             await self.open(connection, origin)
         return connection
 
-    async def open(self, protocol: asyncio.Protocol, origin: Origin) -> asyncio.Transport:
+    async def open(self, protocol: asyncio.BaseProtocol, origin: Origin) -> asyncio.Transport:
         """Connect `protocol` to a server, without a deadline. Raises OSError."""
         if origin.tls and self._tls is None:
             self._tls = ssl.create_default_context()

@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from pinfeather.proxy.edge import Edge, Guest
 from pinfeather.proxy.exchange import Exchange
-from pinfeather.proxy.flow import HIGH_WATER, Gate, end_writing
+from pinfeather.proxy.flow import HIGH_WATER, Gate, Reading, end_writing
 from pinfeather.proxy.passage import Answer, answer_bytes
 from pinfeather.proxy.wire import HeadReader, Refused, Section, parse_request
 
@@ -24,7 +24,7 @@ class Secure(NamedTuple):
     """The document's TLS options on whose terms."""
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Reading):
     """Reads heads, hands each request to an `Exchange`, and keeps or ends the connection after it."""
 
     def __init__(self, edge: Edge, entry_point: str, secure: Secure | None = None, admit: Callable[[Guest], bool] | None = None) -> None:

@@ -80,7 +80,7 @@ class Listener:
 
 
 async def _connected(
-    make: Callable[[], asyncio.Protocol],
+    make: Callable[[], asyncio.BaseProtocol],
     sock: socket.socket,
     context: ssl.SSLContext | None = None,
     handshake: float = 0,
@@ -221,7 +221,7 @@ class Arrival:
                 self._refuse(found)
                 return
             context = found
-        make: Callable[[], asyncio.Protocol]
+        make: Callable[[], asyncio.BaseProtocol]
         if isinstance(way, ToHttp):
             secure = None if way.options is None else Secure(sni, way.options)
             make = functools.partial(ClientConnection, edge, self.entry_point, secure, self.gives_way)
@@ -229,7 +229,7 @@ class Arrival:
             make = functools.partial(TcpStream, edge, self.entry_point, self.address, way, self.gives_way)
         self._task = self._loop.create_task(self._hand_over(make, context))
 
-    async def _hand_over(self, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext | None) -> None:
+    async def _hand_over(self, make: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext | None) -> None:
         settings = self._edge.settings
         try:
             given = await _connected(make, self._sock, context, settings.head, settings.linger)

@@ -22,7 +22,7 @@ from pinfeather.proxy.account import StreamAccount
 from pinfeather.proxy.affinity import first_draw
 from pinfeather.proxy.edge import Edge, Guest
 from pinfeather.proxy.entrances import ToTcp
-from pinfeather.proxy.flow import HIGH_WATER, Gate, end_writing
+from pinfeather.proxy.flow import HIGH_WATER, Gate, Reading, end_writing
 
 _ATTEMPTS = 3  # servers that are tried, one after the other
 _FOREVER = float("inf")
@@ -30,7 +30,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was not sent yet is dropped,
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
-class _ServerSide(asyncio.Protocol):
+class _ServerSide(Reading):
     """The connection to the server."""
 
     def __init__(self, stream: "TcpStream") -> None:
@@ -59,7 +59,7 @@ class _ServerSide(asyncio.Protocol):
         self._stream.server_lost(exc)
 
 
-class TcpStream(asyncio.Protocol):
+class TcpStream(Reading):
     """The connection of the client, and what joins the two."""
 
     def __init__(self, edge: Edge, entry_point: str, address: str, way: ToTcp, admit: Callable[[Guest], bool]) -> None:
