@@ -105,10 +105,10 @@ def http_leaf(leaf: Leaf) -> HttpTest:
             return _header(leaf.header)
         case Cookie():
             name, fits = leaf.cookie.name, value_is(leaf.cookie)
-            return lambda asked: any(key == name and fits(value) for key, value in asked.cookies)
+            return lambda asked: any(fits(value) for key, value in asked.cookies if key == name)
         case Query():
             key, suits = leaf.query.name, value_is(leaf.query)
-            return lambda asked: any(name == key and suits(value) for name, value in asked.query)
+            return lambda asked: any(suits(value) for name, value in asked.query if name == key)
         case ClientIP():
             within = network(leaf.client_ip)
             return lambda asked: within(asked.address)

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 
@@ -30,8 +32,7 @@ class State:
     servers: Mapping[str, tuple[Status, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request as it reached an entry point, before any middleware."""
 
     host: str
@@ -50,7 +51,7 @@ class Request:
     """The server name of the TLS hello. No condition of an HTTP route asks for it."""
     client: str = "127.0.0.1"
     """The address of the connection's other end."""
-    bindings: Mapping[str, str] = field(default_factory=dict)
+    bindings: Mapping[str, str] = MappingProxyType({})
     """Cookie name -> what its value stands for: the variant (a service as written in the split) or the key of a server.
     An affinity by source address stands under `affinity(service)`."""
 

@@ -7,7 +7,6 @@ where it comes out, in exact shares.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from pinfeather._conditions import failed
 from pinfeather._explanation import Explanation, Given, Leads, Lost, Place, merged, passed, told
@@ -45,7 +44,7 @@ class _Explaining:
         self.document, self.state, self.spans, self.identity = document, state, spans, identity
         self.table = Table.of(document)
         self.notes: list[str] = []
-        self.request = replace(request, bindings={**self._known(request), **request.bindings})
+        self.request = request._replace(bindings={**self._known(request), **request.bindings})
 
     def explanation(self) -> Explanation:
         steps = trace(self.table, self.request, self.state)

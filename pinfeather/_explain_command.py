@@ -93,7 +93,7 @@ def _explained(
     if isinstance(asked, _connection.AskedConnection):
         connection = replace(asked.connection, entry_point=_connection.entry_point(asked, document))
         return explain_tcp(document, connection, known, spans=spans)
-    request = replace(asked.request, entry_point=_curl.entry_point(asked, document))
+    request = asked.request._replace(entry_point=_curl.entry_point(asked, document))
     found = explain(document, request, known, spans=spans, identity=identity)
     return found.noted(*(f"not looked at: {each}" for each in asked.ignored), *_unsaid(document, asked))
 
@@ -161,7 +161,7 @@ def _with(asked: Asked, given: argparse.Namespace) -> Asked:
     request = asked.request
     bindings = {**request.bindings, **said.bindings}
     client, point = given.client or request.client, given.entry_point or request.entry_point
-    return asked._replace(request=replace(request, bindings=bindings, client=client, entry_point=point), states=states)
+    return asked._replace(request=request._replace(bindings=bindings, client=client, entry_point=point), states=states)
 
 
 def _text(argument: str) -> str:

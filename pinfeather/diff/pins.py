@@ -67,9 +67,8 @@ def _fate(decision: Decision, server: str) -> Fate:
 
 
 def _with(request: Request, bindings: Mapping[str, str]) -> Request:
-    from dataclasses import replace
 
-    return replace(request, bindings=bindings)
+    return request._replace(bindings=bindings)
 
 
 @lru_cache(maxsize=65536)

@@ -97,9 +97,8 @@ def _class(found: Difference, each: Class) -> Iterator[str]:
 
 def asked(each: Found) -> Request:
     """The request that is shown, with what its client is bound to."""
-    from dataclasses import replace
 
-    return replace(each.region.request, bindings=each.region.bound)
+    return each.region.request._replace(bindings=each.region.bound)
 
 
 def fates(each: Class) -> str:

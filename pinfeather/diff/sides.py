@@ -8,7 +8,6 @@ attributes), and the status.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -104,7 +103,7 @@ class Side:
 
     def landings(self, request: Request, bindings: Mapping[str, str] | None = None) -> dict[Landing, Fraction]:
         """How much of all draws comes where; bindings by pool. The shares add up to 1."""
-        asked = replace(request, bindings=bindings or {})
+        asked = request._replace(bindings=bindings or {})
         found: dict[Landing, Fraction] = {}
         for low, high, decision in outcomes(self.table, asked, STATE).parts:
             where = self.landing(decision)

@@ -206,7 +206,7 @@ def _headers(section: Section) -> tuple[tuple[str, str], ...]:
     found = section.memo.get("headers")
     if found is None:
         found = section.memo["headers"] = tuple([(name, value) for name, value, _ in section.fields])
-    return cast(tuple[tuple[str, str], ...], found)
+    return cast("tuple[tuple[str, str], ...]", found)
 
 
 def _cookies(section: Section) -> tuple[tuple[str, str], ...]:
@@ -214,4 +214,4 @@ def _cookies(section: Section) -> tuple[tuple[str, str], ...]:
     found = section.memo.get("cookies")
     if found is None:
         found = section.memo["cookies"] = cookie_pairs(_headers(section))
-    return cast(tuple[tuple[str, str], ...], found)
+    return cast("tuple[tuple[str, str], ...]", found)

@@ -8,8 +8,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pinfeather.proxy.flow import HIGH_WATER, Gate, Reading, Settings
 from pinfeather.proxy.passage import response_head
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _REMEMBERED = 2 * 1024  # bytes of an answer's head that are kept for the next one
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a server listens."""
 
     host: str
@@ -39,12 +37,12 @@ class BackendConnection(Reading):
         self.origin = origin
         self.exchange: Exchange | None = None
         self.buffer = bytearray()
-        self.heads = HeadReader()
+        self._heads = HeadReader()
         self.reused = False
         self.answered = False  # whether a byte of the current answer has come
         self.since = 0.0  # when it was laid aside
         self._read: tuple[bytes, str, ResponseHead] | None = None  # the head before, and the method that it answered
-        self._written: tuple[ResponseHead, bool, bool, bytes] | None = None
+        self._written: tuple[ResponseHead, tuple[str, ...], bool, bool, bytes] | None = None
         self.transport: asyncio.Transport
         self.gate: Gate
 
@@ -79,22 +77,29 @@ class BackendConnection(Reading):
         if self.exchange is not None:
             self.exchange.backend_drained()
 
-    def read(self, head: bytes, method: str) -> ResponseHead:
-        """An answer's head. A server mostly says the same again: equal bytes are an equal head. Raises Refused."""
+    def head(self, method: str) -> ResponseHead | None:
+        """The head at the front of the buffer, cut off; None while it is not complete. Raises Refused.
+
+        A server mostly says the same again, and equal bytes are an equal head.
+        """
         before = self._read
-        if before is not None and before[0] == head and before[1] == method:
+        if before is not None and before[1] == method and self._heads.untouched and self.buffer.startswith(before[0]):
+            del self.buffer[: len(before[0])]
             return before[2]
+        head = self._heads.take(self.buffer)
+        if head is None:
+            return None
         response = parse_response(head, method)
         self._read = (head, method, response) if len(head) <= _REMEMBERED else None
         return response
 
-    def written(self, response: ResponseHead, *, chunked: bool, close: bool) -> bytes:
-        """The head as it goes to a client to which nothing else is to be said."""
+    def written(self, response: ResponseHead, cookies: tuple[str, ...], *, chunked: bool, close: bool) -> bytes:
+        """The head as it goes to a client. This server's new clients mostly get the same cookies."""
         before = self._written
-        if before is not None and before[0] is response and before[1] is chunked and before[2] is close:
-            return before[3]
-        head = response_head(response, (), (), chunked=chunked, close=close)
-        self._written = response, chunked, close, head
+        if before is not None and before[0] is response and before[1] == cookies and before[2] is chunked and before[3] is close:
+            return before[4]
+        head = response_head(response, (), cookies, chunked=chunked, close=close)
+        self._written = response, cookies, chunked, close, head
         return head
 
     def drop(self) -> None:

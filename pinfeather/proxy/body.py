@@ -36,11 +36,18 @@ class Sized:
         self.done = length == 0
 
     def take(self, buffer: bytearray) -> bytes:
-        payload = bytes(buffer[: self._left])
-        del buffer[: len(payload)]
+        if len(buffer) <= self._left:
+            payload = bytes(buffer)
+            buffer.clear()
+        else:
+            payload = bytes(buffer[: self._left])
+            del buffer[: self._left]
         self._left -= len(payload)
         self.done = self._left == 0
         return payload
+
+
+_NO_BODY = Sized(0)  # one for all: nothing is ever taken by it
 
 
 class UntilClose:
@@ -140,6 +147,8 @@ class Chunked:
 
 def body_reader(framing: Framing) -> BodyReader:
     """The reader for a body framed so."""
+    if framing.length == 0:
+        return _NO_BODY
     if framing.chunked:
         return Chunked()
     return UntilClose() if framing.length is None else Sized(framing.length)

@@ -1,6 +1,7 @@
 """A client's connection: requests one after another, each answered before the next is looked at."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
@@ -37,7 +38,7 @@ class ClientConnection(Reading):
         self.exchange: Exchange | None = None
         self.deadline = _FOREVER
         self.full = False  # whether the client does not take what is written
-        self.now = asyncio.get_running_loop().time
+        self.now = time.monotonic  # the loop's clock
         self.transport: asyncio.Transport
         self.gate: Gate
         self._heads = HeadReader(skips=True)

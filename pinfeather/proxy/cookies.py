@@ -13,7 +13,7 @@ value says only which server of one pool, and a client that is drawn there is to
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -109,9 +109,9 @@ class StickyCookies:
                     found.old += (pool,)
         return found
 
-    def texts(self, bindings: Iterable[Binding]) -> tuple[str, ...]:
+    def texts(self, bindings: Sequence[Binding]) -> tuple[str, ...]:
         """The Set-Cookie texts of a decision's bindings, in their order."""
-        return tuple(self._written[binding.cookie.name, binding.value] for binding in bindings)
+        return tuple([self._written[binding.cookie.name, binding.value] for binding in bindings]) if bindings else ()
 
     def text(self, pool: str, binding: str) -> str:
         """The Set-Cookie text of one binding."""

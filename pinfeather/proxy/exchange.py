@@ -231,8 +231,7 @@ class Exchange:
 
     def _take_heads(self, backend: BackendConnection) -> bytes:
         """The head of the answer as it goes to the client; interim answers are passed on before."""
-        while (head := backend.heads.take(backend.buffer)) is not None:
-            response = backend.read(head, self._request.method)
+        while (response := backend.head(self._request.method)) is not None:
             if response.status == 101:
                 self._switch(response, backend)
                 return b""
@@ -259,8 +258,8 @@ class Exchange:
         length = response.framing.length
         self._chunks = length is None and self._request.minor == 1
         self._persistent &= (length is not None or self._chunks) and self._body.done and not self._edge.draining
-        if not edits and not self._approach.cookies:
-            return backend.written(response, chunked=self._chunks, close=not self._persistent)
+        if not edits:
+            return backend.written(response, self._approach.cookies, chunked=self._chunks, close=not self._persistent)
         return response_head(response, edits, self._approach.cookies, chunked=self._chunks, close=not self._persistent)
 
     def _switch(self, response: ResponseHead, backend: BackendConnection) -> None:

@@ -17,7 +17,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from pinfeather.model.decide import Status
@@ -83,9 +83,9 @@ class Probe:
     def of(cls, check: HealthCheck, origin: Origin) -> "Probe":
         if check.scheme is not None or check.port is not None:
             tls = origin.tls if check.scheme is None else check.scheme == "https"
-            origin = replace(origin, tls=tls)
+            origin = origin._replace(tls=tls)
             if check.port is not None:
-                origin = replace(origin, port=int(check.port), authority=f"{_host(origin)}:{check.port}")
+                origin = origin._replace(port=int(check.port), authority=f"{_host(origin)}:{check.port}")
         fields = [f"Host: {check.hostname or origin.authority}"]
         fields += [f"{name}: {value}" for name, value in check.headers.items() if name.lower() not in ("host", "connection")]
         interval = _length(check.interval, _INTERVAL)

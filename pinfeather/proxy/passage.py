@@ -118,7 +118,7 @@ class Passage:
     def lines(self) -> str:
         """The fields as they are written, each with its CRLF."""
         if self._fields is None:
-            return self._kept.lines + _FORWARDED_LINES % self._forwarded
+            return self._kept.written(self._forwarded)
         return "".join([f"{spelled}: {value}\r\n" for name, value, spelled in self._fields if name not in _FRAMED])
 
     @property
@@ -168,12 +168,20 @@ _FRAMED = ("host", "content-length")  # written by who frames the message
 class Kept:
     """Of the fields of a head, those that a server is given; and the same as lines."""
 
-    __slots__ = ("expects_more", "fields", "lines")
+    __slots__ = ("_before", "_lines", "expects_more", "fields")
 
     def __init__(self, section: Section) -> None:
         self.fields = tuple([entry for entry in end_to_end(section.fields, section.options) if _passes(entry[0])])
-        self.lines = "".join([f"{spelled}: {value}\r\n" for name, value, spelled in self.fields if name not in _FRAMED])
+        self._lines = "".join([f"{spelled}: {value}\r\n" for name, value, spelled in self.fields if name not in _FRAMED])
+        self._before: tuple[tuple[str, ...], str] | None = None
         self.expects_more = any(name == "expect" and value.lower() != "100-continue" for name, value, _ in self.fields)
+
+    def written(self, forwarded: tuple[str, ...]) -> str:
+        """The lines, and those that say who the client is: mostly the same as before, since a section is a connection's."""
+        before = self._before
+        if before is None or before[0] != forwarded:
+            before = self._before = forwarded, self._lines + _FORWARDED_LINES % forwarded
+        return before[1]
 
     @classmethod
     def of(cls, section: Section) -> "Kept":

@@ -137,18 +137,17 @@ class HeadReader:
 
         Raises Refused over the limits, and where a line ends otherwise than with CRLF.
         """
+        if not self._seen and buffer.endswith(b"\r\n\r\n") and self._alone(buffer):
+            head = bytes(buffer)
+            buffer.clear()
+            self._may_skip = self._skips
+            return head
         if self._may_skip and buffer.startswith(b"\r"):
             if len(buffer) < 2:
                 return None
             if buffer.startswith(b"\r\n"):
                 del buffer[:2]
             self._may_skip = False
-        if not self._seen and 4 <= len(buffer) <= LINE_LIMIT and buffer.find(b"\r\n\r\n") == len(buffer) - 4:
-            # The usual case, one head and nothing after it: a bare LF in it is refused by who reads it.
-            head = bytes(buffer)
-            buffer.clear()
-            self._may_skip = self._skips
-            return head
         start = max(0, self._seen - 3)
         end = buffer.find(b"\r\n\r\n", start)
         stop = len(buffer) if end < 0 else end + 4
@@ -167,6 +166,11 @@ class HeadReader:
         self._seen = 0
         self._may_skip = self._skips
         return head
+
+    @staticmethod
+    def _alone(buffer: bytearray) -> bool:
+        """Whether it is the usual case, one head and nothing after it: a bare LF in it is refused by who reads it."""
+        return len(buffer) <= LINE_LIMIT and buffer.find(b"\r\n\r\n") == len(buffer) - 4 and not buffer.startswith(b"\r")
 
 
 def parse_request(head: bytes, before: "Section | None" = None) -> RequestHead:

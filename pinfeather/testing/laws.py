@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 
 from pinfeather._convert import read
@@ -136,7 +135,7 @@ def _no_wider(name: str, documents: tuple[Document, Document], tables: tuple[Tab
     assert not (refused and admitted), f"{name} lets a request in that matched no route: {request}"
     if not admitted:
         return
-    anew = outcomes(tables[0], replace(request, bindings={}), state)  # a client need not send its cookies
+    anew = outcomes(tables[0], request._replace(bindings={}), state)  # a client need not send its cookies
     passed = [_contents(documents[0], part.decision.middlewares) for part in (*wanted.parts, *anew.parts)]
     needed = set.intersection(*passed)
     for decision in admitted:

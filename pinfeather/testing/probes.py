@@ -76,7 +76,7 @@ class _States(dict[str, tuple[Status, ...]]):
 
 
 def _key(request: Request, state: State) -> tuple[Request, State]:
-    return replace(request, bindings=_Frozen(request.bindings)), State(_States(state.servers))
+    return request._replace(bindings=_Frozen(request.bindings)), State(_States(state.servers))
 
 
 def _all(document: Document) -> Iterator[tuple[Request, State]]:
@@ -100,7 +100,7 @@ def _of_rung(document: Document, route: Route, canary: int | None) -> Iterator[t
         base = _request(parts, *edges[0])
         yield base, State()
         for bindings in _bindings(document, route):
-            yield replace(base, bindings=bindings), State()
+            yield base._replace(bindings=bindings), State()
         for state in _states(document, route):
             yield base, state
         for entry_point, tls in edges[1:]:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pinfeather import _curl
@@ -346,5 +346,5 @@ def request_of(text: str) -> tuple[Request, tuple[tuple[Status, str, int | None]
     asked = _curl.parse(text)
     request = asked.request
     if not request.entry_point:
-        request = replace(request, entry_point="websecure" if request.tls else "web")
+        request = request._replace(entry_point="websecure" if request.tls else "web")
     return request, asked.states

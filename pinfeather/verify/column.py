@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -142,7 +142,7 @@ class Column:
         self, request: Request, client: Client | None = None, down: frozenset[str] = frozenset(), user: str | None = None
     ) -> tuple[Expected, ...]:
         """All that may happen to a request of a client while the servers `down` (keys) are down; services in the document's order."""
-        asked = replace(request, bindings=self._bindings(client) if client is not None else {})
+        asked = request._replace(bindings=self._bindings(client) if client is not None else {})
         found: dict[Expected, Fraction] = {}
         for low, high, decision in outcomes(self.table, asked, self._state(down)).parts:
             one = self._outcome(request, decision, user)
@@ -151,7 +151,7 @@ class Column:
         return tuple(sorted(every, key=lambda one: self._positions.get(one.service, -1)))
 
     def _outcome(self, request: Request, decision: Decision, user: str | None) -> Expected:
-        seen = replace(request, client=request.client if self.client_known else "")
+        seen = request._replace(client=request.client if self.client_known else "")
         through = effect(self.document, seen, decision.middlewares, user)
         nothing = Fraction(0)
         route = decision.route or ""
@@ -210,8 +210,8 @@ class Column:
         """The request as this proxy has to be asked."""
         if self.bare_host:
             host, colon, port = request.host.rpartition(":")
-            request = replace(request, host=host if colon and port.isdigit() else request.host)
-        return request if self.ends_tls else replace(request, tls=False, sni="")
+            request = request._replace(host=host if colon and port.isdigit() else request.host)
+        return request if self.ends_tls else request._replace(tls=False, sni="")
 
     def ask(self, request: Request, cookies: Mapping[str, str], user: str | None = None) -> Answer:
         address = self.address(request.entry_point)

@@ -50,7 +50,7 @@ class Plan:
 
 def shown(request: Request, bound: Iterable[tuple[str, str]] = (), user: str | None = None) -> str:
     """A request in the words of curl, without `curl`, its method in front."""
-    words = line(replace(request, entry_point="", client="127.0.0.1")).removeprefix("curl ").removeprefix("-I ")
+    words = line(request._replace(entry_point="", client="127.0.0.1")).removeprefix("curl ").removeprefix("-I ")
     words = words.removeprefix(f"-X {request.method} ")
     said = [request.method, words]
     said += [f"--bound {name}={what}" for name, what in bound]
@@ -72,7 +72,7 @@ def plan(document: Document, columns: Sequence[Column], methods: Sequence[str], 
         if state.servers or "nobody" in request.bindings.values() or (request.bindings and not bound):
             continue
         if request.entry_point in ("", ANYWHERE):
-            request = replace(request, entry_point=points[0])
+            request = request._replace(entry_point=points[0])
         asked = _fitted(request, points, columns, with_tls)
         if asked is None:
             if not request.bindings:
@@ -82,7 +82,7 @@ def plan(document: Document, columns: Sequence[Column], methods: Sequence[str], 
             found.leave(f"they are {asked.method}: say --methods {asked.method}")
             continue
         whose = tuple(sorted(request.bindings.items()))
-        plain = replace(asked, bindings={})
+        plain = asked._replace(bindings={})
         told = asked.entry_point != points[0] and len(points) > 1
         leads = not whose and not told and any(one.service for one in columns[0].expected(plain))
         alike = [Question(each) for each in _lookalikes(document, plain)] if leads else []
@@ -159,7 +159,7 @@ def _lookalikes(document: Document, request: Request) -> Iterator[Request]:
         if name == "cookie" and value in _wanted(document):
             cookie, _, content = value.partition("=")
             headers = tuple((key, f"not{cookie}={content}{content[-1:]}" if text == value else text) for key, text in request.headers)
-            yield replace(request, headers=headers)
+            yield request._replace(headers=headers)
 
 
 def _wanted(document: Document) -> frozenset[str]:

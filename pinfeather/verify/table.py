@@ -7,7 +7,6 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from pinfeather._curl import line
@@ -215,7 +214,7 @@ def _command(column: Column, question: Question, cookies: Mapping[str, str]) -> 
     """The line of `_curl`, sent to the proxy's own address; -b passes a Secure cookie over http, too."""
     address = column.address(question.request.entry_point)
     assert address is not None
-    said = line(replace(question.request, entry_point="", client="127.0.0.1")).removeprefix("curl")
+    said = line(question.request._replace(entry_point="", client="127.0.0.1")).removeprefix("curl")
     words = ["curl", "-i", *(["-k"] if address.tls else []), "--connect-to", f"::{address.host}:{address.port}"]
     jar = ["-b", "; ".join(f"{name}={value}" for name, value in cookies.items())] if cookies else []
     return f"{shlex.join((*words, *jar))}{said}"

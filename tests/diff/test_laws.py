@@ -61,7 +61,7 @@ def edited(draw: st.DrawFn) -> tuple[Document, Document]:
 def test_what_differs_for_a_probe_is_found(pair: tuple[Document, Document]) -> None:
     before, after = (Side(document) for document in pair)
     found = difference(before, after)
-    asked = [replace(request, bindings={}) for document in pair for request, state in probes(document, PROBES) if not state.servers]
+    asked = [request._replace(bindings={}) for document in pair for request, state in probes(document, PROBES) if not state.servers]
     different = [request for request in asked if compare(before, after, request) is not None]
     if different and not found.classes:
         assert found.cut or found.unproved, different[0]

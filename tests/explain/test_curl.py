@@ -9,7 +9,6 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -49,7 +48,7 @@ states = st.lists(
 @settings(deadline=None)
 @given(requests, st.sampled_from(["", "shop.example", "other.example", "_x"]), states)
 def test_a_line_reads_as_the_request_that_it_was_written_of(request: Request, sni: str, down: _curl.States) -> None:
-    request = replace(request, sni=(sni or _curl.hello_of(request.host)) if request.tls else "")
+    request = request._replace(sni=(sni or _curl.hello_of(request.host)) if request.tls else "")
     read = _curl.parse(_curl.line(request, down))
     assert read.request == request
     assert read.states == down

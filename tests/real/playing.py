@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -249,7 +249,7 @@ def meet(play: Play, sheet: Sheet, request: Request, target: str, state: State, 
             if answer.cookies:
                 kept = cookies | dict(text.partition(";")[0].split("=", 1) for text in answer.cookies)
                 bindings = {**request.bindings, **{one.cookie.name: one.value for one in expected[answer].bound}}
-                then = play.expected(replace(request, bindings=bindings), state, password is not None)
+                then = play.expected(request._replace(bindings=bindings), state, password is not None)
                 counts = Counter(line.ask(target, kept, password) for _ in range(AGAIN))
                 assert not (wrong := judged(counts, then)), "\n".join((f"after {answer}:", *wrong))
     finally:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -204,7 +203,7 @@ def compare(asking: Asking, request: Request, password: str | None) -> None:
     for way, answer in _answers(asking, request, cookies, password).items():
         if answer.cookies and way[0]:
             bound = next(effect.set_cookies for effect in outcomes(asking.table, request, State()).shares if _way(asking, effect) == way)
-            again = replace(request, bindings={**request.bindings, **{one.cookie.name: one.value for one in bound}})
+            again = request._replace(bindings={**request.bindings, **{one.cookie.name: one.value for one in bound}})
             kept = cookies | dict(text.partition(";")[0].split("=", 1) for text in answer.cookies)
             _answers(asking, again, kept, password)
 
@@ -243,7 +242,7 @@ def requests(document: Document) -> Iterator[Request]:
     for request, state in probes.probes(document, 4 * MOST):
         if state == State() and request.entry_point in POINTS:
             client = INSIDE if request.client.startswith("127.1.") else OUTSIDE
-            yield replace(request, tls=False, sni="", client=client)
+            yield request._replace(tls=False, sni="", client=client)
 
 
 @pytest.fixture(scope="module")

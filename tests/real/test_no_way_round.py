@@ -96,7 +96,7 @@ def unlisted(request: Request) -> Request:
     Nothing is gained by it: who does not want a field to be seen need not send it.
     """
     listed = {option.strip().lower() for name, value in request.headers if name == "connection" for option in value.split(",")}
-    return replace(request, headers=tuple(field for field in request.headers if field[0] not in listed))
+    return request._replace(headers=tuple(field for field in request.headers if field[0] not in listed))
 
 
 def received(hit: Hit) -> Request:

@@ -327,7 +327,7 @@ def test_a_proxy_does_what_the_row_says(stage: Stage, asked: Asked) -> None:
     assert asked.sheet.document is not None
     keys = reachable(stage.servers, asked.sheet, tree_of(stage.servers.placed(asked.sheet.document.text)))
     tls = request.tls and any(route.tls is not None for route in play.document.routes)
-    request = replace(request, bindings={cookie: keys.get(bound, bound) for cookie, bound in request.bindings.items()}, tls=tls)
+    request = request._replace(bindings={cookie: keys.get(bound, bound) for cookie, bound in request.bindings.items()}, tls=tls)
     state = replace(asked.row, states=states).state(play.document)
     stage.bring(asked, play, state)
     guarded = any(each.basic_auth is not None for each in play.document.middlewares.values())

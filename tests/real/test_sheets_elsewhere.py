@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pytest
@@ -247,7 +247,7 @@ def here(request: Request, row: Row, placed: Placed, kept: Document) -> tuple[Re
             for at in range(len(line)) if index is None else (index,):
                 line[at] = status
     tls = request.tls and any(route.tls is not None for route in kept.routes)
-    return replace(request, bindings=bindings, tls=tls), State({name: tuple(line) for name, line in states.items()})
+    return request._replace(bindings=bindings, tls=tls), State({name: tuple(line) for name, line in states.items()})
 
 
 @pytest.mark.parametrize("asked", rows(), ids=lambda asked: f"{asked.surface}-{asked.sheet.name}-{asked.row.line + 1}")
@@ -256,7 +256,7 @@ def test_traefik_does_what_the_row_says(stage: Stage, asked: Asked) -> None:
     placed = play.__dict__["placed"]
     assert isinstance(placed, Placed)
     client = sheets.request_of(stage.servers.placed(asked.row.text))[0].client
-    request, state = here(replace(asked.row.request, client=client), asked.row, placed, play.document)
+    request, state = here(asked.row.request._replace(client=client), asked.row, placed, play.document)
     stage.servers.down.clear()
     for name, line in state.servers.items():
         service = play.document.services[name]

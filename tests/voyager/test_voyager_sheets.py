@@ -7,7 +7,6 @@ route demands of it is met by asking its port.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -65,7 +64,7 @@ def with_cookies(request: Request, document: Document) -> Request:
         sent.append(f"{name}={bound if bound in document.services or address == '-0' else f'pod-{address}'}")
     plain = [value for name, value in request.headers if name == "cookie"]
     rest = tuple(pair for pair in request.headers if pair[0] != "cookie")
-    return replace(request, headers=(*rest, ("cookie", "; ".join([*plain, *sent])))) if sent else request
+    return request._replace(headers=(*rest, ("cookie", "; ".join([*plain, *sent])))) if sent else request
 
 
 def _deeper(host: str, document: Document) -> bool:
@@ -95,6 +94,6 @@ def test_the_rows_of_a_sheet(haproxy: StartHAProxy, servers: Servers, case: Case
             continue  # `near.match.host-wildcard`
         if f'"127.0.0.1:${{{request.entry_point or "web"}}}"' in stage.configuration:
             # Voyager's own ACLs know a host by itself and with the port that it listens on, and with no other
-            compare(stage, case.document, replace(request, host=request.host.partition(":")[0]), names)
+            compare(stage, case.document, request._replace(host=request.host.partition(":")[0]), names)
             asked += 1
     assert asked
