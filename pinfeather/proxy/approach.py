@@ -88,17 +88,17 @@ class Approach:
         self._tries = 1
         secure = client.secure
         self.passage = passage = Passage(request, client.address, "http" if secure is None else "https")
-        self._asked = Request(
-            host=request.host,
-            path=passage.path,
-            method=request.method,
-            headers=_headers(request.section),
-            query=request.query or "",
-            entry_point=client.entry_point,
-            tls=secure is not None,
-            sni=(secure.sni or "") if secure is not None else "",
-            client=client.address,
-            bindings=self._bound,
+        self._asked = Request(  # by position: it is made for each request
+            request.host,
+            passage.path,
+            request.method,
+            _headers(request.section),
+            request.query or "",
+            client.entry_point,
+            secure is not None,
+            "" if secure is None or secure.sni is None else secure.sni,
+            client.address,
+            self._bound,
         )
         self.origin: Origin
         self.head = b""

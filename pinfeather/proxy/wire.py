@@ -97,13 +97,24 @@ class RequestHead(NamedTuple):
     query: str | None  # without its `?`; absent is not empty
     host: str  # the Host field as it was sent, port included
     minor: int  # of HTTP/1.x
-    fields: tuple[Field, ...]
     framing: Framing
     persistent: bool
-    options: frozenset[str]  # what the Connection fields list, in lower case
     websocket: bool  # a full handshake was asked for (RFC 6455, 4.1)
-    cookies: tuple[tuple[str, str], ...]  # every pair in order, quotes kept
     section: "Section"
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        return self.section.fields
+
+    @property
+    def options(self) -> frozenset[str]:
+        """What the Connection fields list, in lower case."""
+        return self.section.options
+
+    @property
+    def cookies(self) -> tuple[tuple[str, str], ...]:
+        """Every pair in order, quotes kept."""
+        return self.section.cookies
 
 
 class ResponseHead(NamedTuple):
@@ -137,7 +148,12 @@ class HeadReader:
 
         Raises Refused over the limits, and where a line ends otherwise than with CRLF.
         """
-        if not self._seen and buffer.endswith(b"\r\n\r\n") and self._alone(buffer):
+        if (
+            not self._seen
+            and buffer.endswith(b"\r\n\r\n")
+            and buffer.find(b"\r\n\r\n") == len(buffer) - 4 <= LINE_LIMIT - 4
+            and not buffer.startswith(b"\r")
+        ):  # the usual case, one head and nothing after it: a bare LF in it is refused by who reads it
             head = bytes(buffer)
             buffer.clear()
             self._may_skip = self._skips
@@ -166,11 +182,6 @@ class HeadReader:
         self._seen = 0
         self._may_skip = self._skips
         return head
-
-    @staticmethod
-    def _alone(buffer: bytearray) -> bool:
-        """Whether it is the usual case, one head and nothing after it: a bare LF in it is refused by who reads it."""
-        return len(buffer) <= LINE_LIMIT and buffer.find(b"\r\n\r\n") == len(buffer) - 4 and not buffer.startswith(b"\r")
 
 
 def parse_request(head: bytes, before: "Section | None" = None) -> RequestHead:
@@ -206,12 +217,9 @@ def parse_request(head: bytes, before: "Section | None" = None) -> RequestHead:
         query,
         section.host,
         minor,
-        section.fields,
         section.framing,
         minor == 1 and "close" not in options,
-        options,
         section.upgrade == "websocket" and "upgrade" in options and _handshake(method, minor, section.fields, section.framing),
-        section.cookies,
         section,
     )
 
