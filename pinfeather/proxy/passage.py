@@ -87,7 +87,7 @@ class Passage:
     def __init__(self, request: RequestHead, client: str, scheme: str) -> None:
         """The request as the first middleware meets it."""
         self.method = request.method
-        self.path = normal_path(request.path)  # the one form that is matched and forwarded
+        self.path = request.normal
         # `;` parts parameters as `&` does, for conditions and, as in Traefik, for the server too.
         self.query = request.query and normal_query(request.query)
         self.host = request.host

@@ -15,9 +15,12 @@ Header bytes are latin-1 from end to end, so that a byte that came in goes out.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import httptools
+
+from pinfeather.model.request import normal_path
 
 LINE_LIMIT = 8 * 1024  # bytes of the first line
 HEAD_LIMIT = 64 * 1024  # bytes of the whole head
@@ -29,8 +32,8 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105 - RFC 9110's word
 _VALUE = r"[\t -~\x80-\xff]*+"  # no other control character, no DEL; CR and LF only as the end of the line
 _FIELDS = r"(?:" + _TOKEN + r":" + _VALUE + r"\r\n)*+\r\n"
 _REQUEST_LINE = r"(" + _TOKEN + r") ([!\"$-~]++) HTTP/1\.([01])\r\n"  # a target has no `#`
-_REQUEST = re.compile(_REQUEST_LINE + r"(" + _FIELDS + r")")
-_ONLY_LINE = re.compile(_REQUEST_LINE)
+_LINE = re.compile(_REQUEST_LINE)
+_REQUEST = re.compile(_REQUEST_LINE + r"(?P<fields>" + _FIELDS + r")")
 _RESPONSE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + _VALUE + r"))?\r\n(" + _FIELDS + r")")
 _TRAILERS = re.compile(_FIELDS.encode("latin-1"))
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -89,11 +92,23 @@ CHUNKED = Framing(None, chunked=True)
 UNTIL_CLOSE = Framing(None)
 
 
-class RequestHead(NamedTuple):
-    """A request that is inside the profile. `path` is as it was sent; the decision core normalises it."""
+class Line(NamedTuple):
+    """A request's first line that is inside the profile, as far as it can be read alone."""
 
     method: str
-    path: str
+    minor: int  # of HTTP/1.x
+    authority: str | None  # of an absolute target
+    path: str  # as it was sent
+    query: str | None  # without its `?`; absent is not empty
+    normal: str  # the one form of the path that is matched and forwarded
+
+
+class RequestHead(NamedTuple):
+    """A request that is inside the profile."""
+
+    method: str
+    path: str  # as it was sent
+    normal: str  # the one form of the path that is matched and forwarded
     query: str | None  # without its `?`; absent is not empty
     host: str  # the Host field as it was sent, port included
     minor: int  # of HTTP/1.x
@@ -190,30 +205,32 @@ def parse_request(head: bytes, before: "Section | None" = None) -> RequestHead:
     `before`: the fields of the request before on this connection. A client sends mostly the same ones again, and equal bytes are
     equal fields: then only the first line is read anew. llhttp reads all of it each time.
     """
-    line, section = None, before
+    line, section, fields = None, before, ""
     if before is not None and head.endswith(before.raw):
-        line = _ONLY_LINE.fullmatch(head[: -len(before.raw)].decode("latin-1"))
+        line = _line(head[: -len(before.raw)])
     if line is None:
-        line, section = _REQUEST.fullmatch(head.decode("latin-1")), None
-        if line is None:
+        found, section = _REQUEST.fullmatch(head.decode("latin-1")), None
+        line = None if found is None else _line(head[: found.start("fields")])
+        if found is None or line is None:
             raise Refused("malformed head")
+        fields = found["fields"]
     _second_opinion(head, httptools.HttpRequestParser)
     if section is None:
-        section = Section(line[4])
-    method, target, minor = line[1], line[2], 1 if line[3] == "1" else 0
-    if method in ("CONNECT", "TRACE"):
-        raise Refused(method)
+        section = Section(fields)
+    method, minor, authority, path, query, normal = line
     if minor == 0 and section.framing is CHUNKED:
         raise Refused("Transfer-Encoding")
     if section.host is None:
         raise Refused("no Host, or several")
     if section.port is None:
         section.port = split_host(section.host)[1]
-    path, query = _target(target, section.host)
+    if authority is not None and authority.lower() != section.host.lower():
+        raise Refused("absolute target that is not the Host")
     options = section.options
     return RequestHead(
         method,
         path,
+        normal,
         query,
         section.host,
         minor,
@@ -367,19 +384,34 @@ class Section:
         return hash(self.raw)
 
 
-def _target(target: str, host: str) -> tuple[str, str | None]:
+def _line(text: bytes) -> Line | None:
+    """The first line, its CRLF included; None for what is none. Raises Refused."""
+    return _known_line(text) if len(text) <= _SHORT else _read_line(text)
+
+
+def _read_line(text: bytes) -> Line | None:
+    found = _LINE.fullmatch(text.decode("latin-1"))
+    if found is None:
+        return None
+    method, target, minor = found.groups()
+    if method in ("CONNECT", "TRACE"):
+        raise Refused(method)
+    authority = None
     if not target.startswith("/"):
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute is None:
             raise Refused("target")
-        if absolute[1].lower() != host.lower():
-            raise Refused("absolute target that is not the Host")
-        target = absolute[2]
+        authority, target = absolute.groups()
         target = target if target.startswith("/") else "/" + target
     path, mark, query = target.partition("?")
     if "%" in path and _BAD_ESCAPE.search(path) is not None:
         raise Refused("target")
-    return path, (query if mark else None)
+    return Line(method, int(minor), authority, path, query if mark else None, normal_path(path))
+
+
+# Most of what all clients together ask for are few lines. Long ones are not kept: they would be what fills the memory.
+_SHORT = 256  # bytes
+_known_line = lru_cache(maxsize=1024)(_read_line)
 
 
 def _handshake(method: str, minor: int, fields: Sequence[Field], framing: Framing) -> bool:
