@@ -29,6 +29,8 @@ from tests.parts.processes import Process, free_ports, listening
 ROUNDS = 21
 SECONDS = 1
 CLIENTS = 32
+# Title, whether clients bring their cookies, and whether each request has a path that nobody asked for before.
+LOADS = (("bound by cookie", True, False), ("bound by cookie, each time a new path", True, True), ("first visit", False, False))
 OURS, TRAEFIK, HAPROXY, DIRECT = "pinfeather proxy", "Traefik", "HAProxy", "direct"
 
 
@@ -127,12 +129,13 @@ def _haproxy(folder: Path, backends: Sequence[int], port: int) -> Process:
     return Process([*pinned(1), program("haproxy"), "-db", "-f", str(file)], folder / "log")
 
 
-def wrk(port: int, cookies: str, process: psutil.Process | None, seconds: int = SECONDS, clients: int = CLIENTS) -> Run:
+def wrk(port: int, cookies: str, process: psutil.Process | None, *, new_paths: bool = False) -> Run:
     """One run. Raises MissingError; RuntimeError where an answer was not 2xx."""
-    words = [*pinned(0), program("wrk"), "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "-H", f"Host: {HOST}"]
+    words = [*pinned(0), program("wrk"), "-t1", f"-c{CLIENTS}", f"-d{SECONDS}s", "--latency", "-H", f"Host: {HOST}"]
     words += ["-H", f"Cookie: {cookies}"] if cookies else []
+    words += ["-s", str(Path(__file__).with_name("new_paths.lua"))] if new_paths else []
     before = _spent(process)
-    done = subprocess.run([*words, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, timeout=seconds + 30, check=True)
+    done = subprocess.run([*words, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, timeout=SECONDS + 30, check=True)
     spent = _spent(process) - before
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
@@ -166,12 +169,12 @@ def measure() -> None:
     """Requests by CPU second and the time that each adds, the proxies taking turns."""
     try:
         with tempfile.TemporaryDirectory() as folder, proxies(Path(folder)) as running:
-            for title, bound in (("bound by cookie", True), ("first visit", False)):
+            for title, bound, new_paths in LOADS:
                 samples: dict[str, list[Run]] = {name: [] for name in running}
                 jars = {name: cookies_of(one.port) if bound else "" for name, one in running.items()}
                 for round_ in range(ROUNDS + 1):
                     for name, one in running.items():
-                        run = wrk(one.port, jars[name], one.process)
+                        run = wrk(one.port, jars[name], one.process, new_paths=new_paths)
                         if round_:  # the first one warms up
                             samples[name].append(run)
                 _show(title, samples)
