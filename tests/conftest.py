@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.parts.fixtures import docker as docker
@@ -15,45 +13,48 @@ from tests.parts.fixtures import servers as servers
 from tests.parts.fixtures import start_traefik as start_traefik
 from tests.parts.fixtures import traefik as traefik
 
-REAL_PARTS = {
-    "test_engine": "the Pulumi engine",
-    "test_dev_stack": "the Pulumi engine, Traefik, the reference proxy and demo servers",
-    "test_provider": "our provider plugin over gRPC",
-    "test_rule_traefik": "Traefik",
-    "test_decide_traefik": "Traefik",
-    "test_traefik_file_real": "Traefik",
-    "test_docker_labels_real": "Traefik, older versions of it, and a stand-in of Docker's API",
-    "test_ingressroute_real": "an API server of Kubernetes, and Traefik",
-    "test_ingress_real": "an API server of Kubernetes, and Traefik",
-    "test_beside_traefik": "Traefik and the reference proxy",
-    "test_differential": "Traefik and the reference proxy",
-    "test_raw": "Traefik, HAProxy and the reference proxy",
-    "test_sheets": "Traefik, the reference proxy and servers",
-    "test_sheets_elsewhere": "Traefik, an API server of Kubernetes and a stand-in of Docker's API",
-    "test_no_way_round": "Traefik, the reference proxy and servers",
-    "test_lint_real": "Traefik and servers",
-    "test_lint_real_labels": "Traefik, the stand-in of the Docker API and a real API server",
-    "test_kubernetes": "an API server of Kubernetes, and Traefik",
-    "test_docker": "Traefik and a stand-in of Docker's API",
-    "test_haproxy_and_helm": "HAProxy and Helm",
-    "test_helm_renders": "Helm",
-    "test_traefik_versions": "older versions of Traefik",
-    "test_versions": "Traefik of every minor, and a stand-in of Docker's API",
-    "test_versions_crd": "Traefik of every minor, and an API server of Kubernetes",
-    "test_voyager_haproxy": "HAProxy",
-    "test_voyager_sheets": "HAProxy",
-    "test_voyager_real": "an API server of Kubernetes",
-    "test_files_on_traefik": "Traefik",
-    "test_containers_on_traefik": "Traefik and a stand-in of Docker's API",
-    "test_cluster_on_traefik": "an API server of Kubernetes, Traefik and Traefik 2.11",
-    "test_written_on_traefik": "an API server of Kubernetes, a stand-in of Docker's API, and Traefik",
-    "test_example": "a wheel in a venv of its own",
+_TRAEFIK, _REFERENCE, _HAPROXY, _CLUSTER = "Traefik", "the reference proxy", "HAProxy", "an API server of Kubernetes with etcd"
+BY_FIXTURE = {
+    "traefik": _TRAEFIK,
+    "start_traefik": _TRAEFIK,
+    "start_reference": _REFERENCE,
+    "haproxy": _HAPROXY,
+    "kubernetes": _CLUSTER,
+    "kubernetes_server": _CLUSTER,
+    "docker": "a stand-in of Docker's API",
+    "helm_template": "Helm",
 }
-"""Test modules that need more than Python, and what they ran on."""
+"""Real parts (and the one stand-in) by the fixture that starts them."""
+BY_MODULE = {
+    "deploy/test_engine": ("the Pulumi engine",),
+    "deploy/test_dev_stack": ("the Pulumi engine", _TRAEFIK, _REFERENCE),
+    "deploy/test_provider": ("our provider plugin over gRPC",),
+    "raw/test_raw": (_TRAEFIK, _HAPROXY, _REFERENCE),
+    "tests/test_example": ("a wheel in a venv of its own",),
+    "verify/test_sheets": (_TRAEFIK, _HAPROXY, _REFERENCE),
+    "verify/test_page": (_TRAEFIK, _REFERENCE),
+    "verify/test_effects": (_TRAEFIK, _REFERENCE),
+    "verify/test_outage": (_TRAEFIK, _REFERENCE),
+    "parts/test_traefik_versions": ("Traefik of every minor",),
+    "versions/test_versions": ("Traefik of every minor",),
+    "versions/test_versions_crd": ("Traefik of every minor",),
+}
+"""The same of modules that start them by themselves."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--examples", type=int, metavar="N", help="so many random examples, and others in each run, where a test says so")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Notes what a test needs, where the summary finds it."""
+    fixtures = {BY_FIXTURE[name] for name in getattr(item, "fixturenames", ()) if name in BY_FIXTURE}
+    parts = fixtures.union(BY_MODULE.get(f"{item.path.parent.name}/{item.path.stem}", ()))
+    item.user_properties += [(_PART, part) for part in sorted(parts)]
+
+
+_PART = "real part"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -62,9 +63,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     left: dict[str, int] = {}
     for outcome, counts in (("passed", ran), ("failed", ran), ("skipped", left), ("error", left)):
         for report in terminalreporter.stats.get(outcome, []):
-            module = Path(report.nodeid.partition("::")[0]).stem
-            if (part := REAL_PARTS.get(module)) is not None and getattr(report, "when", "") in ("call", "setup"):
-                counts[part] = counts.get(part, 0) + 1
+            if getattr(report, "when", "") in ("call", "setup"):
+                for key, part in report.user_properties:
+                    if key == _PART:
+                        counts[part] = counts.get(part, 0) + 1
     terminalreporter.section("real parts")
     for part, count in sorted(ran.items()):
         terminalreporter.line(f"ran: {part} ({count} tests)")

@@ -105,18 +105,26 @@ def _moved(method: str, location: str, permanent: bool | None) -> Answer:
 
 
 def _redirect_scheme(config: RedirectScheme) -> Step:
+    """Whoever is at the new place already is not sent there; a middleware before may have said how the client came.
+
+    Traefik 3.7, pkg/middlewares/redirect/redirect_scheme.go: X-Forwarded-Proto counts, a usual port is none.
+    """
     port = config.port
     suffix = "" if port is None or DEFAULT_PORTS.get(config.scheme) == port else f":{port}"
 
     def step(passage: Passage) -> Answer | None:
         name, colon, now = passage.host.rpartition(":")
         if not colon or "]" in now:
-            name, now = passage.host, DEFAULT_PORTS.get(passage.scheme, "")
-        if passage.scheme == config.scheme and port in (None, now):
+            name, now = passage.host, ""
+        scheme = _SAID.get(passage.said_scheme.lower(), passage.scheme)
+        if scheme == config.scheme and suffix == (f":{now}" if now and now != DEFAULT_PORTS[scheme] else ""):
             return None
         return _moved(passage.method, f"{config.scheme}://{name}{suffix}{passage.target}", config.permanent)
 
     return step
+
+
+_SAID = {"http": "http", "ws": "http", "https": "https", "wss": "https"}  # what X-Forwarded-Proto says of a client
 
 
 def _replacer(regex: str, replacement: str) -> Callable[[str], str | None]:

@@ -134,6 +134,11 @@ class Passage:
     def url(self) -> str:
         return f"{self.scheme}://{self.host}{self.target}"
 
+    @property
+    def said_scheme(self) -> str:
+        """How the client came, as the server will be told: a middleware may have said otherwise."""
+        return self.scheme if self._fields is None else next(iter(self.values("x-forwarded-proto")), self.scheme)
+
     def values(self, name: str) -> list[str]:
         """Every value of a field, by its name in lower case."""
         return [value for key, value, _ in self.fields if key == name]

@@ -15,6 +15,7 @@ from pinfeather.model.document import Document
 from pinfeather.model.middlewares import IPAllowList, Middleware, RedirectRegex, RedirectScheme
 
 _PORTS = {"http": "80", "https": "443"}
+_SAID = {"http": "http", "ws": "http", "https": "https", "wss": "https"}  # what X-Forwarded-Proto says of a client
 
 
 class Effect(NamedTuple):
@@ -30,16 +31,18 @@ class Effect(NamedTuple):
 def effect(document: Document, request: Request, names: Sequence[str], user: str | None) -> Effect:
     """What happens to a request on its way through these middlewares. `user`: `name:password`, where the client gives one."""
     headers: dict[str, str] = {}
+    said = ""  # how the client came, if a middleware has said so
     for name in opened(document, names):
         middleware = document.middlewares.get(name)
         if middleware is None:
             return Effect(unknown=f"{name} is another provider's")
-        found = _one(name, middleware, request, user)
+        found = _one(name, middleware, request, user, said)
         if found is not None:
             return found._replace(headers=tuple(sorted(headers.items())))
         if middleware.headers is not None:
             # The middleware passed first sees the answer last: what it sets stands.
             headers = {**{key.lower(): value for key, value in middleware.headers.response.items()}, **headers}
+            said = {key.lower(): value for key, value in middleware.headers.request.items()}.get("x-forwarded-proto", said)
     return Effect(headers=tuple(sorted(headers.items())))
 
 
@@ -69,7 +72,7 @@ def basic(user: str) -> str:
     return "Basic " + base64.b64encode(user.encode()).decode("ascii")
 
 
-def _one(name: str, middleware: Middleware, request: Request, user: str | None) -> Effect | None:
+def _one(name: str, middleware: Middleware, request: Request, user: str | None, said: str) -> Effect | None:
     """What one of them does, if it does not let the request pass as it is, or may not."""
     if middleware.basic_auth is not None:
         return Effect(401) if user is None else None
@@ -80,7 +83,7 @@ def _one(name: str, middleware: Middleware, request: Request, user: str | None) 
     if middleware.ip_allow_list is not None:
         return _listed(name, middleware.ip_allow_list, request.client)
     if middleware.redirect_scheme is not None:
-        return _scheme(middleware.redirect_scheme, request)
+        return _scheme(middleware.redirect_scheme, request, said)
     if middleware.redirect_regex is not None:
         return _regex(middleware.redirect_regex, request)
     return None
@@ -107,14 +110,14 @@ def _target(request: Request) -> str:
     return request.path + (f"?{request.query}" if request.query else "")
 
 
-def _scheme(config: RedirectScheme, request: Request) -> Effect | None:
-    now = "https" if request.tls else "http"
+def _scheme(config: RedirectScheme, request: Request, said: str) -> Effect | None:
+    now = _SAID.get(said.lower(), "https" if request.tls else "http")
     host, colon, port = request.host.rpartition(":")
     if not colon or not port.isdigit():
-        host, port = request.host, _PORTS[now]
-    if now == config.scheme and config.port in (None, port):
-        return None
+        host, port = request.host, ""
     suffix = "" if config.port is None or _PORTS.get(config.scheme) == config.port else f":{config.port}"
+    if now == config.scheme and suffix == (f":{port}" if port and port != _PORTS[now] else ""):
+        return None
     return _moved(request, f"{config.scheme}://{host}{suffix}{_target(request)}", config.permanent)
 
 

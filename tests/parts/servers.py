@@ -81,7 +81,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        while b"\r\n\r\n" in self._buffer:
+        while b"\r\n\r\n" in self._buffer and not self._transport.is_closing():
             head, _, rest = self._buffer.partition(b"\r\n\r\n")
             line, *lines = head.decode("latin-1").split("\r\n")
             parts = (each.partition(":") for each in lines)

@@ -54,6 +54,20 @@ MIDDLEWARES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         },
     ),
 }
+# A redirect goes by the scheme that an earlier middleware says.
+_ANY = {"regex": "^(https?|wss?|x)://([^/]+)/(.*)", "replacement": "https://$2/$1/$3"}
+MIDDLEWARES |= {"to-https": MIDDLEWARES["https"], "to-any": ({"redirect_regex": _ANY}, {"redirectRegex": _ANY})}
+MIDDLEWARES |= {"to-http": ({"redirect_scheme": {"scheme": "http"}}, {"redirectScheme": {"scheme": "http"}})}
+for _said in ("https", "http", "wss", "ws", "x", ""):
+    MIDDLEWARES |= {
+        f"says-{_said}": (
+            {"headers": {"request": {"X-Forwarded-Proto": _said}}},
+            {"headers": {"customRequestHeaders": {"X-Forwarded-Proto": _said}}},
+        )
+    }
+    for _then in ("to-https", "to-any", "to-http"):
+        _chain: dict[str, object] = {"chain": {"middlewares": [f"says-{_said}", _then]}}
+        MIDDLEWARES |= {f"{_then}-as-{_said}-": (_chain, _chain)}
 PROBES: list[tuple[str, str, tuple[str, ...]]] = [
     *(("GET", f"/{name}", ()) for name in MIDDLEWARES),
     *(("PUT", f"/{name}/x?q=1", (RIGHT, "Content-Length: 0")) for name in MIDDLEWARES),
@@ -73,6 +87,10 @@ PROBES: list[tuple[str, str, tuple[str, ...]]] = [
     ("GET", "/dead", ("Cookie: c=10d8eb39449320b2",)),
     ("GET", "/dead", ("Cookie: c=0000000000000000",)),
 ]
+ELSEWHERE: list[tuple[str, str, str, tuple[str, ...]]] = [
+    (host, "GET", f"/{name}?q", ()) for name in MIDDLEWARES if name.startswith("to-") for host in ("a.io", "a.io:80", "a.io:443", "[::1]")
+]
+"""Ports that a redirect may take for the usual one."""
 
 
 def ours(backends: dict[str, Backend]) -> dict[str, object]:
@@ -120,12 +138,12 @@ def test_both_answer_alike(play: Play, server: type[Backend], traefik: Callable[
     async def scenario(stage: Stage) -> None:
         real = await asyncio.to_thread(traefik, {"dynamic.yml": traefiks(stage.backends)})
         different = {}
-        for method, target, lines in PROBES:
-            raw = "\r\n".join((f"{method} {target} HTTP/1.1", "Host: a.io:8080", *lines, "Connection: close", "", "")).encode()
+        for host, method, target, lines in [("a.io:8080", *probe) for probe in PROBES] + ELSEWHERE:
+            raw = "\r\n".join((f"{method} {target} HTTP/1.1", f"Host: {host}", *lines, "Connection: close", "", "")).encode()
             here = comparable(await stage.send(raw))
             there = comparable(await stage.send(raw, ("127.0.0.1", real.port())))
             if here != there:
-                different[method, target, lines] = (here, there)
+                different[host, method, target, lines] = (here, there)
         await asyncio.to_thread(real.stop)  # its kept connections would hold the server open
         assert not different, "\n".join(f"{probe}:\n  here  {pair[0]}\n  there {pair[1]}" for probe, pair in different.items())
 

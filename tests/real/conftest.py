@@ -16,9 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.docker import DockerApi
 from tests.parts.fixtures import StartTraefik as StartTraefik
+from tests.parts.kubernetes import KubernetesApi
 from tests.parts.servers import Hit as Hit
 from tests.parts.servers import Servers as Servers
+from tests.real.surfaces import StartSurface, starting
 
 DEADLINE = 20.0  # seconds for a start, a reload or a state
 KEY = "a key for comparisons, and for nothing else"
@@ -83,6 +86,12 @@ class Reference:
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(DEADLINE)
+
+
+@pytest.fixture(scope="module")
+def surfaces(docker: DockerApi, kubernetes_server: KubernetesApi, start_traefik: StartTraefik) -> StartSurface:
+    """`surfaces("ingress")`: a real Traefik with that provider, for the rest of the module."""
+    return starting(docker, kubernetes_server, start_traefik)
 
 
 StartReference = Callable[..., Reference]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -51,6 +51,9 @@ class Surface(Protocol):
         """The server of a service, as a tree; its URL to Traefik; and its name."""
 
     def serve(self, emitted: Emitted, placed: Placed) -> None: ...
+
+
+StartSurface = Callable[[str], Surface]
 
 
 class Labels:
@@ -162,3 +165,20 @@ class Ingresses:
                 self._kubernetes.apply(Emitted((artifact,)).files()[0].text)
         self._kubernetes.in_force(self.running)
         self._kubernetes.in_force(self.running, "kubernetesingress")
+
+
+def starting(docker: DockerApi, kubernetes: KubernetesApi, start: StartTraefik) -> StartSurface:
+    """Each surface by its name, started when it is first asked for."""
+    kubernetes.delete_all()
+    made: dict[str, Surface] = {}
+
+    def surface(name: str) -> Surface:
+        if name not in made:
+            made[name] = {
+                "docker-labels": lambda: Labels(docker, start),
+                "ingressroute": lambda: Cluster(kubernetes, start),
+                "ingress": lambda: Ingresses(kubernetes, start),
+            }[name]()
+        return made[name]
+
+    return surface

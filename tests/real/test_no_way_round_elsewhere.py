@@ -7,27 +7,32 @@ is asked of the document as it was before the conversion: what a format cannot s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pytest
 
+from pinfeather.model.decide import Request
+from pinfeather.model.document import Document
 from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
 from pinfeather.model.services import LoadBalancer
 from pinfeather.translators import builtin, voyager
-from tests.parts.docker import DockerApi
-from tests.parts.fixtures import StartTraefik
-from tests.parts.kubernetes import KubernetesApi
 from tests.parts.servers import Servers
 from tests.real.guards import SHOP, TRICKS, Probe, tricked
 from tests.real.playing import document_of
-from tests.real.surfaces import Cluster, Ingresses, Labels, Placed, Surface
+from tests.real.surfaces import Placed, StartSurface, Surface
 from tests.real.test_no_way_round import BASES, Core, password_of, send, ways_round, with_password
 from tests.voyager.stage import Stage, StartHAProxy
 
 
+class Says(Protocol):
+    """What a document says of a request."""
+
+    def reaches(self, request: Request) -> frozenset[str]: ...
+
+
 class Served(NamedTuple):
-    core: Core
+    core: Says
     called: Mapping[str, str]
     """Service -> what its server calls itself."""
     port: int
@@ -51,8 +56,9 @@ OPEN: Mapping[str, tuple[tuple[str, str, str], ...]] = {  # host, path, service:
 """What is not lost (an Ingress has no canaries, so `admin` goes, and `site`, which would get its requests): otherwise it would be no feat that nobody passes."""
 
 
-def served(surface: Surface, servers: Servers) -> Served:
-    services = SHOP["services"]
+def served(surface: Surface, servers: Servers, tree: dict[str, Tree], says: Callable[[Document], Says] = Core.of) -> Served:
+    """The document, converted with its losses, on a real Traefik; a server of its own for each service that is no split."""
+    services = tree["services"]
     assert isinstance(services, dict)
     made: dict[str, Tree] = {}
     names: dict[str, str] = {}
@@ -60,43 +66,26 @@ def served(surface: Surface, servers: Servers) -> Served:
     called: dict[str, str] = {}
     for name, service in services.items():
         assert isinstance(service, dict)
+        if "split" in service:
+            made[name] = service
+            continue
         found = surface.server(name, 0, servers)
         assert found is not None
-        tree, url, called[name] = found
-        made[name] = {**service, "servers": [tree]}
-        noun = document_of({"pinfeather": "v1", "services": {"s": {"servers": [tree]}}}).services["s"]
+        server, url, called[name] = found
+        made[name] = {**service, "servers": [server]}
+        noun = document_of({"pinfeather": "v1", "services": {"s": {"servers": [server]}}}).services["s"]
         assert isinstance(noun, LoadBalancer)
         names[noun.servers[0].key], urls[noun.servers[0].key] = called[name], url
-    document = document_of({**SHOP, "services": made})
+    document = document_of({**tree, "services": made})
     translator, options = builtin.load(surface.name), surface.options()
     kept = project(document, translator.supports(options)).kept
     surface.serve(translator.emit(kept, options), Placed(document, {}, names, urls))
-    return Served(Core.of(document), called, surface.running.port("web"))
-
-
-Start = Callable[[str], Surface]
-
-
-@pytest.fixture(scope="module")
-def surface(docker: DockerApi, kubernetes_server: KubernetesApi, start_traefik: StartTraefik) -> Start:
-    kubernetes_server.delete_all()
-    made: dict[str, Surface] = {}
-
-    def start(name: str) -> Surface:
-        if name not in made:
-            made[name] = {
-                "docker-labels": lambda: Labels(docker, start_traefik),
-                "ingressroute": lambda: Cluster(kubernetes_server, start_traefik),
-                "ingress": lambda: Ingresses(kubernetes_server, start_traefik),
-            }[name]()
-        return made[name]
-
-    return start
+    return Served(says(document), called, surface.running.port("web"))
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_every_trick_on_every_door(name: str, surface: Start, servers: Servers) -> None:
-    on = served(surface(name), servers)
+def test_every_trick_on_every_door(name: str, surfaces: StartSurface, servers: Servers) -> None:
+    on = served(surfaces(name), servers, SHOP)
     wrong = [*not_open(on, servers, OPEN[name]), *(f"{trick}: {each}" for trick, each in past(on, servers))]
     assert not wrong, "\n".join(wrong)
 

@@ -23,6 +23,8 @@ routes:
   - {name: after, hosts: [after.example], entry_points: [web], middlewares: [far, named], to: a}
   - {name: before, hosts: [before.example], entry_points: [web], middlewares: [named, far], to: a}
   - {name: twice, hosts: [twice.example], entry_points: [web], middlewares: [named, other], to: a}
+  - {name: said, hosts: [said.example], entry_points: [web], middlewares: [secure, scheme], to: a}
+  - {name: denied, hosts: [denied.example], entry_points: [web], middlewares: [plain, scheme], to: a}
 services: {a: {servers: [{url: "http://10.0.0.1:80"}]}}
 middlewares:
   scheme: {redirect_scheme: {scheme: https, permanent: true}}
@@ -32,6 +34,8 @@ middlewares:
   far: {ip_allow_list: {source_ranges: [192.0.2.0/24]}}
   named: {headers: {response: {X-Named: first, X-Powered-By: ""}}}
   other: {headers: {response: {X-Named: second}}}
+  secure: {headers: {request: {X-Forwarded-Proto: WSS}}}
+  plain: {headers: {request: {X-Forwarded-Proto: ws}}}
   both: {chain: {middlewares: [local, named]}}
 """
 
@@ -46,6 +50,8 @@ def test_both_proxies_do_what_is_foretold(tmp_path: Path, capsys: pytest.Capture
     assert code == 0, [(row["question"], row["expected"], row["cells"]) for row in report["rows"] if not row["holds"]]
     expected = {row["question"]: row["expected"] for row in report["rows"]}
     assert expected["GET http://scheme.example/"] == "301 to https://scheme.example/"
+    assert expected["GET http://said.example/"] == "a"  # it came by HTTPS, a middleware says
+    assert expected["GET http://denied.example/"] == "301 to https://denied.example/"
     assert expected["GET http://port.example/"] == "302 to https://port.example:8443/"
     assert expected["GET http://regex.example/"] == "302 to http://elsewhere.example/"
     assert (expected["GET http://local.example/"], expected["GET http://far.example/"]) == ("a", "403")
