@@ -22,6 +22,8 @@ from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.request import client_address, undotted
 from pinfeather.model.services import LoadBalancer, TcpLoadBalancer
 
+_BLANK = " \t"
+"""What may stand around a field's value (RFC 9110, 5.5); other blanks are a part of it."""
 States = tuple[tuple[Status, str, int | None], ...]
 """Status, service, and which of its servers (from 0; None: all)."""
 
@@ -78,13 +80,13 @@ class Line:
         name, colon, value = text.partition(":")
         if not colon:
             name, semicolon, rest = text.partition(";")  # curl's way to send an empty one
-            if not semicolon or rest.strip():
+            if not semicolon or rest.strip(_BLANK):
                 raise LineError(f"the header {text!r} has no colon")
-        name = name.strip().lower()
+        name = name.strip(_BLANK).lower()
         if name == "host":
-            self.host = text_of(value.strip())
-        elif value.strip() or not colon:
-            self.headers.append((name, value.strip(" \t")))
+            self.host = text_of(value.strip(_BLANK))
+        elif value.strip(_BLANK) or not colon:
+            self.headers.append((name, value.strip(_BLANK)))
 
     def cookie(self, text: str) -> None:
         if "=" not in text:

@@ -67,7 +67,6 @@ def _fate(decision: Decision, server: str) -> Fate:
 
 
 def _with(request: Request, bindings: Mapping[str, str]) -> Request:
-
     return request._replace(bindings=bindings)
 
 

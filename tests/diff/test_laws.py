@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +73,7 @@ def test_the_walk_and_the_tables_agree_on_who_takes_a_request(pair: tuple[Docume
     before, after = (Side(document) for document in pair)
     for leaf in Walk(steps(before), steps(after), ()):
         for side, step in ((before, leaf.before), (after, leaf.after)):
-            request = replace(leaf.region.request, bindings=side.bound(leaf.region.bound))
+            request = leaf.region.request._replace(bindings=side.bound(leaf.region.bound))
             way = side.table.first(Asked(request, STATE))
             assert (way.rung if way is not None else None) == (step.rung if step is not None else None), request
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pinfeather import _connection, _curl
@@ -47,6 +47,7 @@ states = st.lists(
 
 @settings(deadline=None)
 @given(requests, st.sampled_from(["", "shop.example", "other.example", "_x"]), states)
+@example(Request("shop.example", "/", headers=(("a", "\xa0"), ("host-", "\x85x\x85"))), "", ())
 def test_a_line_reads_as_the_request_that_it_was_written_of(request: Request, sni: str, down: _curl.States) -> None:
     request = request._replace(sni=(sni or _curl.hello_of(request.host)) if request.tls else "")
     read = _curl.parse(_curl.line(request, down))

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from pinfeather.proxy.body import body_reader
 from pinfeather.proxy.wire import HeadReader, Refused, parse_request
+from tests.proxy.raw import table
 from tests.proxy.test_wire import BAD, GOOD
 
 SERVER = """
@@ -137,6 +139,24 @@ def test_what_both_take_of_a_bad_one_is_the_same(name: str, server: tuple[str, S
     assert refused
     theirs = server[1].reads(BAD[name] + END)
     assert theirs[: len(mine)] == mine
+
+
+ROWS = {
+    f"{name}: {row.name}": row
+    for name in ("framing", "chunks")
+    for row in table.read(Path(__file__).parent / "raw" / f"{name}.md")
+    if len(row.sent) == 1
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_row_of_the_tables_is_cut_otherwise(name: str, server: tuple[str, Server]) -> None:
+    """What both take of it is the same; where one stops, the other has taken nothing else before."""
+    raw = ROWS[name].sent[0]
+    mine, _ = ours(raw)
+    theirs = server[1].reads(raw)
+    both = min(len(mine), len(theirs))
+    assert theirs[:both] == mine[:both]
 
 
 TOKENS = st.sampled_from(["Content-Length", "content-length", "Transfer-Encoding", "X-A", "Connection", "Expect", "Content-length"])

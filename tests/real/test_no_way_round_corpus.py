@@ -34,10 +34,10 @@ from tests.test_corpus import INDEX, Entry, options_of, translator_of
 CLIENT = ipaddress.ip_address("127.0.0.1")
 USER = "u:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="
 NOBODY = "http://127.0.0.1:1/"  # where a server would be asked
-PLACES = 5
+PLACES = 3
 """Hosts and paths of a document that are tried, in the order of its routes."""
-EVERY = 4
-"""A file meets each fourth trick, another one the next fourth."""
+EVERY = 6
+"""A file meets each sixth trick, another one the next sixth."""
 
 
 class Doors(NamedTuple):
@@ -145,7 +145,7 @@ GUARDED = pytest.mark.parametrize("path", TREES)
 
 
 def ways(on: Doors, path: str) -> Iterator[Probe]:
-    """The probes that a file meets: each place as it is, and every fourth trick on it."""
+    """The probes that a file meets: each place as it is, and every sixth trick on it."""
     first = list(TREES).index(path) % EVERY
     for place in places(on.document):
         yield place
