@@ -50,9 +50,9 @@ class Change(NamedTuple):
 
     @property
     def guards(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What was asked of everybody before and is not now, and the other way round."""
-        before, after = _guards(dict(self.before)), _guards(dict(self.after))
-        return tuple(sorted(before - after)), tuple(sorted(after - before))
+        """What was asked before and is not now, and the other way round."""
+        before, after = dict(self.before), dict(self.after)
+        return tuple(sorted(_not_asked(before, after))), tuple(sorted(_not_asked(after, before)))
 
 
 def compare(before: Side, after: Side, request: Request, bound: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})) -> Change | None:
@@ -70,9 +70,9 @@ def changed(before: Shares, after: Shares) -> Change | None:
 def _kind(before: Shares, after: Shares, moved: Fraction) -> Kind:
     was_in = sum((share for one, share in before.items() if one.status == 200), Fraction(0))
     is_in = sum((share for one, share in after.items() if one.status == 200), Fraction(0))
-    lost, gained = _guards(before) - _guards(after), _guards(after) - _guards(before)
+    lost, gained = _not_asked(before, after), _not_asked(after, before)
     if was_in and is_in and lost:
-        return Kind.OTHERWISE_GUARDED if gained else Kind.UNGUARDED
+        return Kind.OTHERWISE_GUARDED if gained - lost else Kind.UNGUARDED
     if is_in != was_in:
         return Kind.ADMITTED if is_in > was_in else Kind.REFUSED
     if gained:
@@ -80,6 +80,18 @@ def _kind(before: Shares, after: Shares, moved: Fraction) -> Kind:
     if moved:
         return Kind.MOVED
     return Kind.PASSES if _by_passes(before) != _by_passes(after) else Kind.COOKIES
+
+
+def _not_asked(before: Shares, after: Shares) -> frozenset[str]:
+    """What everybody was asked for before and not everybody is now; or everybody on the way to one server, which both sides have."""
+    found = _guards(before) - _guards(after)
+    for server in {one.server for one in before} & {one.server for one in after}:
+        found |= _guards(_to(before, server)) - _guards(_to(after, server))
+    return found
+
+
+def _to(shares: Shares, server: str) -> Shares:
+    return {one: share for one, share in shares.items() if one.server == server}
 
 
 def _guards(shares: Shares) -> frozenset[str]:

@@ -75,6 +75,32 @@ def test_a_password_that_is_asked_for_only_now_is_said_so() -> None:
     assert render.headline(found.classes[0].found) == "asked for basic_auth now"
 
 
+def test_a_door_that_leads_nowhere_any_more_lets_nobody_in() -> None:
+    """Refused is no way round the password."""
+    found = difference(
+        _side(GUARDED), _side(GUARDED.replace("- name: shop\n    hosts: [shop.localhost]", "- name: shop\n    hosts: [store.localhost]"))
+    )
+    at = {each.found.region.request.host: each.change.kind for each in found.classes}
+    assert at["shop.localhost"] is Kind.REFUSED
+
+
+def test_a_password_on_one_of_two_variants() -> None:
+    """Of new clients not everybody was asked for it, but all who were sent to those servers."""
+    text = GUARDED.replace("[auth, secure-headers]", "[secure-headers]")
+    one = text.replace("  shop-v1:\n", "  shop-v1:\n    middlewares: [auth]\n")
+    first = difference(_side(one), _side(text)).classes[0]
+    assert first.change.kind is Kind.UNGUARDED
+    assert render.headline(first.found) == "let in without basic_auth, which was asked for before"
+    back = difference(_side(text), _side(one)).classes[0]
+    assert back.change.kind is Kind.GUARDED
+    other = one.replace("  shop-v1:\n    middlewares: [auth]\n", "  shop-v1:\n").replace(
+        "  shop-v2:\n", "  shop-v2:\n    middlewares: [auth]\n"
+    )
+    assert difference(_side(one), _side(other)).classes[0].change.kind is Kind.UNGUARDED  # on the way to the other servers it is no excuse
+    moved = difference(_side(one), _side(one.replace("weight: 90", "weight: 0"))).classes
+    assert Kind.UNGUARDED not in {each.change.kind for each in moved}  # who goes to the open one now is asked there as everybody was
+
+
 def test_other_users_are_another_password() -> None:
     found = difference(_side(GUARDED), _side(GUARDED.replace("u:$2y", "root:$2y")))
     assert found.classes[0].change.kind is Kind.OTHERWISE_GUARDED
