@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pinfeather.proxy.account import Account, StreamAccount
+from pinfeather.proxy.fields import split_host
 from pinfeather.proxy.reasons import levels
-from pinfeather.proxy.wire import split_host
 
 if TYPE_CHECKING:
     from pinfeather.proxy.edge import Connection

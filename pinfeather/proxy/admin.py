@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 
 from pinfeather.proxy.edge import Edge
+from pinfeather.proxy.fields import Refused
 from pinfeather.proxy.metrics import CONTENT_TYPE
-from pinfeather.proxy.wire import HeadReader, Refused, parse_request
+from pinfeather.proxy.wire import HeadReader, parse_request
 
 _DEADLINE = 10.0  # seconds for one request, in which each worker has its say
 _JSON = "application/json"

@@ -17,8 +17,9 @@ from pinfeather.model.request import Asked, cookie_pairs
 from pinfeather.proxy.account import Account
 from pinfeather.proxy.answers import CLOSED, MISDIRECTED, NO_SERVER, NOT_FOUND, UNEXPECTED
 from pinfeather.proxy.backend import Origin
+from pinfeather.proxy.fields import Section
 from pinfeather.proxy.passage import Answer, Passage, request_head
-from pinfeather.proxy.wire import RequestHead, Section
+from pinfeather.proxy.wire import RequestHead
 
 if TYPE_CHECKING:
     from pinfeather.proxy.client import ClientConnection

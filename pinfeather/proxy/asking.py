@@ -11,7 +11,8 @@ from typing import cast
 
 from pinfeather.proxy.backend import Origin
 from pinfeather.proxy.body import BodyReader, body_reader
-from pinfeather.proxy.wire import Framing, HeadReader, Refused, ResponseHead, parse_response
+from pinfeather.proxy.fields import Framing, Refused
+from pinfeather.proxy.wire import HeadReader, ResponseHead, parse_response
 
 _KEPT = 32  # connections to one server between questions
 _KEPT_FOR = 30.0  # seconds
@@ -45,7 +46,7 @@ class Asking(asyncio.Protocol):
     async def ask(self, request: bytes, method: str, limit: int | None) -> Reply:
         """The answer to a request. `limit`: bytes of its body; None: the body is not read, and the connection is spent.
 
-        Raises OSError, EOFError and wire.Refused. Who stops waiting must end the connection.
+        Raises OSError, EOFError and Refused. Who stops waiting must end the connection.
         """
         if self._idle is not None:
             self._idle.cancel()
@@ -129,7 +130,7 @@ class Questions:
         self._tls: ssl.SSLContext | None = None
 
     async def ask(self, request: bytes, method: str, limit: int) -> Reply:
-        """The answer to a request that may be sent a second time. Raises OSError, EOFError and wire.Refused.
+        """The answer to a request that may be sent a second time. Raises OSError, EOFError and Refused.
 
         A kept connection that the server gives up without a word is replaced by a new one, once.
         """

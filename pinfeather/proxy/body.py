@@ -7,7 +7,7 @@ never mistaken for a part of it.
 import re
 from typing import Protocol
 
-from pinfeather.proxy.wire import Framing, Refused, valid_trailers
+from pinfeather.proxy.fields import Framing, Refused, valid_trailers
 
 _CHUNK_LINE_LIMIT = 256  # bytes of a chunk's first line, its extension included
 _TRAILER_LIMIT = 8 * 1024  # bytes

@@ -7,9 +7,10 @@ from typing import NamedTuple, cast
 
 from pinfeather.proxy.edge import Edge, Guest
 from pinfeather.proxy.exchange import Exchange
+from pinfeather.proxy.fields import Refused, Section
 from pinfeather.proxy.flow import HIGH_WATER, Gate, Reading, end_writing
 from pinfeather.proxy.passage import Answer, answer_bytes
-from pinfeather.proxy.wire import HeadReader, Refused, Section, parse_request
+from pinfeather.proxy.wire import HeadReader, parse_request
 
 _LINGER_LIMIT = 256 * 1024  # bytes read away after an early answer
 _REMEMBERED = 4 * 1024  # bytes of a head's fields that are kept for the next request

@@ -21,7 +21,7 @@ from pinfeather.model.balance import Binding
 from pinfeather.model.document import Document
 from pinfeather.model.pools import pools
 from pinfeather.model.sticky import set_cookie
-from pinfeather.proxy.wire import Section
+from pinfeather.proxy.fields import Section
 
 _DIGITS = 16
 

@@ -13,9 +13,10 @@ from pinfeather.proxy.answers import BAD_GATEWAY, BAD_REQUEST, GATEWAY_TIMEOUT, 
 from pinfeather.proxy.approach import Approach
 from pinfeather.proxy.backend import BackendConnection
 from pinfeather.proxy.body import BodyReader, body_reader, chunked
+from pinfeather.proxy.fields import UNTIL_CLOSE, Refused
 from pinfeather.proxy.flow import HIGH_WATER, end_writing
 from pinfeather.proxy.passage import Answer, Coder, answer_bytes, response_head
-from pinfeather.proxy.wire import UNTIL_CLOSE, Refused, RequestHead, ResponseHead
+from pinfeather.proxy.wire import RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from pinfeather.proxy.client import ClientConnection

@@ -18,10 +18,11 @@ from urllib.parse import unquote, urljoin, urlsplit
 from pinfeather.model.middlewares import ForwardAuth
 from pinfeather.proxy.asking import Reply
 from pinfeather.proxy.backend import Origin
+from pinfeather.proxy.fields import Refused, end_to_end, split_host
 from pinfeather.proxy.passage import DEFAULT_PORTS, FRAMING_FIELDS, Answer, Passage, visible
 from pinfeather.proxy.resources import Resources
 from pinfeather.proxy.step import Outcome, Step, Unfit
-from pinfeather.proxy.wire import Refused, ResponseHead, end_to_end, split_host
+from pinfeather.proxy.wire import ResponseHead
 
 _DEADLINE = 30.0  # seconds for the whole question
 _LIMIT = 1024 * 1024  # bytes of an answer's body

@@ -25,10 +25,11 @@ from pinfeather.model.noun import seconds
 from pinfeather.model.services import HealthCheck, LoadBalancer
 from pinfeather.proxy.asking import Asking
 from pinfeather.proxy.backend import Origin, Pool
+from pinfeather.proxy.fields import Refused
 from pinfeather.proxy.flow import Settings
 from pinfeather.proxy.passage import DEFAULT_PORTS, visible
 from pinfeather.proxy.serving import Serving
-from pinfeather.proxy.wire import Refused, ResponseHead
+from pinfeather.proxy.wire import ResponseHead
 
 _INTERVAL = 30.0
 _TIMEOUT = 5.0

@@ -12,7 +12,8 @@ from typing import Protocol
 from urllib.parse import quote
 
 from pinfeather.model.decide import normal_path, normal_query
-from pinfeather.proxy.wire import HOP_BY_HOP, Field, Framing, RequestHead, ResponseHead, Section, end_to_end
+from pinfeather.proxy.fields import HOP_BY_HOP, Field, Framing, Section, end_to_end
+from pinfeather.proxy.wire import RequestHead, ResponseHead
 
 REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
 DEFAULT_PORTS: Mapping[str, str] = {"http": "80", "https": "443"}

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfeather.proxy.body import LAST_CHUNK, Chunked, Sized, chunked
-from pinfeather.proxy.wire import HeadReader, Refused, parse_request, parse_response
+from pinfeather.proxy.fields import Refused
+from pinfeather.proxy.wire import HeadReader, parse_request, parse_response
 
 HEAD = b"POST /a?b HTTP/1.1\r\nHost: a.example:80\r\nConnection: close, X\r\nCookie: a=b; c\r\nX: \r\nTransfer-Encoding: chunked\r\n\r\n"
 

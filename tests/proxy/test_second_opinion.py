@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pinfeather.proxy.body import body_reader
-from pinfeather.proxy.wire import HeadReader, Refused, parse_request
+from pinfeather.proxy.fields import Refused
+from pinfeather.proxy.wire import HeadReader, parse_request
 from tests.proxy.raw import table
 from tests.proxy.test_wire import BAD, GOOD
 

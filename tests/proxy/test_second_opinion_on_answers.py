@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pinfeather.proxy.body import UntilClose, body_reader
-from pinfeather.proxy.wire import HeadReader, Refused, parse_response
+from pinfeather.proxy.fields import Refused
+from pinfeather.proxy.wire import HeadReader, parse_response
 from tests.proxy.raw import table
 
 CLIENT = """

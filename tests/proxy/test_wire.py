@@ -6,20 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfeather.proxy.body import body_reader
-from pinfeather.proxy.wire import (
-    FIELD_LIMIT,
-    HEAD_LIMIT,
-    LINE_LIMIT,
-    Framing,
-    HeadReader,
-    Refused,
-    RequestHead,
-    Section,
-    end_to_end,
-    parse_cookies,
-    parse_request,
-    parse_response,
-)
+from pinfeather.proxy.fields import FIELD_LIMIT, Framing, Refused, Section, end_to_end, parse_cookies
+from pinfeather.proxy.wire import HEAD_LIMIT, LINE_LIMIT, HeadReader, RequestHead, parse_request, parse_response
 
 GOOD = {
     "plain": b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",

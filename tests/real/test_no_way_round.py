@@ -30,7 +30,8 @@ from pinfeather.model.features import Feature, Nothing
 from pinfeather.model.lint import lint
 from pinfeather.model.noun import Tree
 from pinfeather.model.project import project
-from pinfeather.proxy.wire import HeadReader, Refused, parse_request
+from pinfeather.proxy.fields import Refused
+from pinfeather.proxy.wire import HeadReader, parse_request
 from pinfeather.testing.traefik import Traefik
 from pinfeather.translators import builtin
 from pinfeather.translators.contract import AnyTranslator
