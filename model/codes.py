@@ -52,6 +52,7 @@ class Code(StrEnum):
     PRIORITY_TIE = "lint.priority-tie"
     NEVER_WINS = "lint.never-wins"
     TLS_MIXED = "lint.tls-mixed"
+    FALL_THROUGH = "lint.fall-through"
     TLS_OPTIONS = "lint.tls-options-differ"
     CANARY_PRIORITY = "lint.canary-priority"
     APP_COOKIE = "lint.app-cookie"
@@ -134,6 +135,7 @@ MEANINGS: dict[Code, tuple[str, str]] = {
     Code.PRIORITY_TIE: ("Two routes of one priority may hold for one request; Traefik chooses at random.", "Give them two priorities."),
     Code.NEVER_WINS: ("A route asks for what an earlier one has taken already.", "Remove it, or let it ask for something else."),
     Code.TLS_MIXED: ("A route without `tls` comes before one with it: unless the entry point speaks TLS, Traefik never asks the first about a TLS request, and its middlewares are passed by.", "Say `tls` on both, or give each entry points of its own."),
+    Code.FALL_THROUGH: ("If Traefik cannot build a middleware (a file of users that is not there, another provider's that is gone), it forgets the router, and one behind it takes its requests, without the middleware.", "Give the one behind it the same middleware, or let nothing behind it take these requests."),
     Code.TLS_OPTIONS: ("Two routes of one host ask for different TLS options: Traefik then uses the default ones for both.", "Name the same options on both."),
     Code.CANARY_PRIORITY: ("A canary comes after the route that it should come before: it never wins, or at random.", "Give it a higher priority."),
     Code.APP_COOKIE: ("The sticky cookie has the name of a cookie that applications set: one overwrites the other.", "Give it a name of its own, such as `srv_id`."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pinfeather.model import match as m
@@ -184,19 +184,80 @@ def _external(document: Document) -> Iterator[Diagnostic]:
 
 def _guarded(document: Document, route: Route) -> bool:
     """Whether a middleware may stand in the way: one of those that guard, or one that is not known here."""
-    todo, seen = list(route.middlewares), set[str]()
-    while todo:
-        if (name := todo.pop()) in seen:
-            continue
-        seen.add(name)
+    for name in _all_of(document, route.middlewares):
         middleware = document.middlewares.get(name)
         if middleware is None:
             return True
         kind = middleware.other.kind if middleware.other is not None else middleware.kind.replace("_", "")
         if kind.lower() in (*_GUARDS, "plugin"):
             return True
-        todo += middleware.chain.middlewares if middleware.chain is not None else ()
     return False
 
 
-CHECKS = (_orders, _mixed_tls, _tls_options, _host_regexes, _external)
+def _fall_throughs(document: Document) -> Iterator[Diagnostic]:
+    """Traefik (3.7.15, tried) forgets a router of which a middleware cannot be built, and asks the ones behind it."""
+    doubts = {at: doubt for at, route in enumerate(document.routes) if (doubt := _doubt(document, route.middlewares)) is not None}
+    if not doubts:
+        return
+    by_host: dict[str, list[_Asked]] = {}
+    everywhere: list[_Asked] = []
+    found: dict[int, Diagnostic] = {}
+    for each in reversed(_in_order(document)):
+        hosts = each.form.hosts
+        wide = not hosts or any(host.startswith("*") for host in hosts)
+        route = document.routes[each.route]
+        if each.canary is None and each.route in doubts:
+            behind = [*everywhere, *(other for host in ([*by_host] if wide else hosts) for other in by_host.get(host, ()))]
+            taker = next((other for other in reversed(behind[-NEAR:]) if _meet(each.form, other.form)), None)
+            if taker is not None:
+                found[each.route] = _falls(each, taker, doubts[each.route])
+        elif not _guarded(document, route):
+            if wide:
+                everywhere.append(each)
+            for host in () if wide else hosts:
+                by_host.setdefault(host, []).append(each)
+    yield from (found[at] for at in sorted(found))
+
+
+class _Doubt(NamedTuple):
+    middleware: str
+    why: str
+    guards: bool  # false: nobody here knows what it does
+
+
+def _doubt(document: Document, names: Iterable[str]) -> _Doubt | None:
+    """The first middleware that may be there or not, by what stands outside of the document."""
+    found = []
+    for name in _all_of(document, names):
+        middleware = document.middlewares.get(name)
+        if middleware is None:
+            found.append(_Doubt(name, "another provider's", guards=False))
+        elif middleware.basic_auth is not None and middleware.basic_auth.users_file is not None:
+            found.append(_Doubt(name, "its users are in a file", guards=True))
+        elif middleware.other is not None and middleware.other.kind.lower() == "plugin":
+            found.append(_Doubt(name, "a plugin", guards=True))
+    return max(found, key=lambda doubt: doubt.guards, default=None)
+
+
+def _falls(each: _Asked, taker: _Asked, doubt: _Doubt) -> Diagnostic:
+    name, other = each.form.name, taker.form.name
+    said = f"if Traefik cannot build {doubt.middleware!r} ({doubt.why}), it forgets {name!r}, and {other!r} takes its requests without it"
+    hint = f"give {other!r} the same middleware, or let nothing behind {name!r} take these requests"
+    say = warning if doubt.guards else info
+    return say(Code.FALL_THROUGH, said, (*each.path, "middlewares"), instead=hint)
+
+
+def _all_of(document: Document, names: Iterable[str]) -> list[str]:
+    """Middlewares in their order, those of chains among them."""
+    todo, seen = list(reversed(list(names))), dict[str, None]()
+    while todo:
+        if (name := todo.pop()) in seen:
+            continue
+        seen[name] = None
+        middleware = document.middlewares.get(name)
+        if middleware is not None and middleware.chain is not None:
+            todo += reversed(middleware.chain.middlewares)
+    return list(seen)
+
+
+CHECKS = (_orders, _mixed_tls, _tls_options, _host_regexes, _external, _fall_throughs)

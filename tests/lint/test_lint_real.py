@@ -201,6 +201,22 @@ def test_a_route_that_another_one_covers_never_wins(traefik: StartTraefik, serve
     assert Browser(traefik({"dynamic.yml": text})).get("/api") == "v1"
 
 
+@pytest.mark.parametrize(
+    "door",
+    ["basicAuth: {usersFile: /nowhere/users}", "plugin: {guard: {}}", None],
+    ids=["a file of users", "a plugin", "another provider's"],
+)
+def test_a_door_that_cannot_be_built_lets_requests_go_round_it(door: str | None, traefik: StartTraefik, server: Servers) -> None:
+    name = "door" if door else "door@docker"
+    admin = router("admin", SHOP + " && PathPrefix(`/admin`)", "app", f", middlewares: [{name}]")
+    services = service("app", server("v1")) + service("all", server("all"))
+    text = config(admin + router("all", SHOP, "all"), services, f"  middlewares:\n    door: {{{door}}}\n" if door else "")
+    found = said(text)["lint.fall-through"]
+    assert (found.severity, found.path) == (Severity.WARNING if door else Severity.INFO, ("routes", 0, "middlewares"))
+    assert found.message.endswith("it forgets 'admin', and 'all' takes its requests without it")
+    assert Browser(traefik({"dynamic.yml": text})).get("/admin") == "all"
+
+
 def test_one_cookie_on_a_canary_and_its_route_loses_the_pin(traefik: StartTraefik, server: Servers) -> None:
     """v1, then v2, then v1 again: with one name the client may come back to another server of v1; with two it does not."""
     urls = [server(f"v1-{n}") for n in range(4)], [server(f"v2-{n}") for n in range(4)]

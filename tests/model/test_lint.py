@@ -57,6 +57,10 @@ def kubernetes(service_name: str) -> Tree:
 HEADERS = {"cache": {"headers": {"response": {"Cache-Control": "public, max-age=60"}}}}
 PRIVATE = {"cache": {"headers": {"response": {"Cache-Control": "private, s-maxage=60"}}}}
 AUTH = {"auth": {"basic_auth": {"users": ["u:$apr1$x$y"]}}}
+USERS = {"auth": {"basic_auth": {"users_file": "/etc/users"}}}
+PLUGIN = {"p": {"other": {"kind": "plugin", "config": {"guard": {}}}}}
+API = {"prefix": "/api"}
+ADMIN = route("admin", path=API, middlewares=["auth"])
 RETRY = {"again": {"retry": {"attempts": 3}}}
 UNWATCHED = service(sticky=cookie())
 CANARY = route("canary", "b", match=COOKIE_V2)
@@ -337,6 +341,23 @@ CASES: dict[str, tuple[Code, Document, Path, list[Document]]] = {
             document(route(to="api@internal", middlewares=["d"]), middlewares={"d": {"other": {"kind": "digestAuth", "config": {}}}}),
         ],
     ),
+    "a door that may be gone": (
+        Code.FALL_THROUGH, document(ADMIN, route(), middlewares=USERS), ("routes", 0, "middlewares"),
+        [
+            document(ADMIN, route(middlewares=["auth"]), middlewares=USERS), document(ADMIN, route(hosts=["b.test"]), middlewares=USERS),
+            document(ADMIN, route(middlewares=["other@file"]), middlewares=USERS), document(ADMIN, route(tls={}), middlewares=USERS),
+            document(ADMIN, route(priority=9000), middlewares=USERS), document(ADMIN, route(), middlewares=AUTH),
+            document(route("own", middlewares=["auth"], canaries=[{"when": COOKIE_V2, "to": "b"}]), middlewares=USERS),
+        ],
+    ),
+    "a door of another provider": (
+        Code.FALL_THROUGH, document(route("admin", path=API, middlewares=["auth@file"]), route()), ("routes", 0, "middlewares"), [],
+    ),
+    "a plugin at the end of a chain": (
+        Code.FALL_THROUGH,
+        document(route("admin", path=API, middlewares=["c"]), route(hosts=["*.test"]), middlewares={**PLUGIN, "c": {"chain": {"middlewares": ["p"]}}}),
+        ("routes", 0, "middlewares"), [],
+    ),
 }  # fmt: skip
 
 
@@ -374,7 +395,6 @@ def remedy(*routes: Tree, **more: object) -> str:
     return faults[0].instead.rpartition("disables ")[2]
 
 
-API = {"prefix": "/api"}
 FALLS: dict[str, tuple[list[Tree], str]] = {
     "to nobody": ([route("api", "gone")], "'api': its requests meet 404"),
     "to nobody of another host": ([route("api", "gone"), route("b", "b", hosts=["b.test"])], "'api': its requests meet 404"),
