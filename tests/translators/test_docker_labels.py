@@ -269,6 +269,32 @@ def test_names_that_differ_in_case_alone_are_kept_apart() -> None:
     assert normal(sound(TRANSLATOR.parse(TRANSLATOR.emit(kept, LIST).source(), LIST))) == normal(kept)
 
 
+@pytest.mark.parametrize(
+    ("door", "side"),
+    [("plain", ""), ("plain", "tcp_"), ("filed", ""), ("in a chain", ""), ("in a chain in the file", ""), ("of a service", "")],
+)
+def test_a_name_that_a_list_in_labels_cannot_hold(door: str, side: str) -> None:
+    """Wherever the middleware stands; and a chain stays where it stood, with its name, when what it names is called otherwise."""
+    guard: Tree = {"ip_allow_list": {"source_ranges": ["10.0.0.0/8"]}}
+    guarded = door.startswith("in a chain")
+    odd: Tree = {",": {"strip_prefix": {"prefixes": ["/a,b"]}} if door == "filed" else guard}
+    if guarded:
+        odd["c.d,"] = {"chain": {"middlewares": [",", "x,y@file"] if door == "in a chain in the file" else [","]}}
+    target: Tree = {"servers": [{"container": {"name": "web", "port": 80}}]}
+    if door == "of a service":
+        target["middlewares"] = [","]
+        odd["unused"] = {"chain": {"middlewares": [",", "x,y@file"]}}
+    match: Tree = {"match": {"sni": "a.io"}} if side else {"hosts": ["a.io"]}
+    routes: Tree = [
+        {"name": "r", **match, "to": "s", **({} if door == "of a service" else {"middlewares": [*(["c.d,"] if guarded else []), ","]})}
+    ]
+    made, faults = build({"pinfeather": "v1", f"{side}routes": routes, f"{side}services": {"s": target}, f"{side}middlewares": odd})
+    assert made is not None, faults
+    kept = kept_of(made)
+    assert len(kept.tcp_middlewares or kept.middlewares) == len(odd)
+    assert normal(sound(TRANSLATOR.parse(TRANSLATOR.emit(kept, LIST).source(), LIST))) == normal(kept)
+
+
 def test_templates_of_compose_are_written_to_the_letter() -> None:
     made = document(
         """\

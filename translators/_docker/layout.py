@@ -27,12 +27,17 @@ On = dict[str, tuple[str, ...]]
 Version = tuple[int, int]
 
 
+Users = list[tuple[tuple[str, ...], "tuple[str, ...] | None"]]
+
+
 class Side(NamedTuple):
     """Of HTTP or of TCP: what stands in labels, and on which containers. Canaries are routers."""
 
     services: On
     routers: On
     middlewares: On
+    listed: frozenset[str]
+    """Middlewares of the file that a list in labels names."""
 
 
 class Layout(NamedTuple):
@@ -56,8 +61,15 @@ def layout(document: Document, version: Version) -> Layout:
                 routers[name] = on
     users: Users = [(names, routers.get(name)) for name, names in passed.items()]
     users += [(service.middlewares, services.get(name)) for name, service in document.services.items() if service.middlewares]
-    http = Side(services, routers, _middlewares(document.middlewares, users, version, tcp=False))
-    return Layout(http, _tcp(document, version))
+    return Layout(_side(services, routers, document.middlewares, users, version, tcp=False), _tcp(document, version))
+
+
+def _side(services: On, routers: On, held: Mapping[str, Middleware], users: Users, version: Version, *, tcp: bool) -> Side:
+    middlewares = _middlewares(held, users, version, tcp=tcp)
+    lists = [names for names, on in users if on]
+    lists += [chain.middlewares for name in middlewares if (chain := held[name].chain) is not None]
+    listed = frozenset(name for names in lists for name in names if name in held and name not in middlewares)
+    return Side(services, routers, middlewares, listed)
 
 
 def _tcp(document: Document, version: Version) -> Side:
@@ -68,7 +80,7 @@ def _tcp(document: Document, version: Version) -> Side:
         if on and _listable(route):
             routers[route.name] = on
     users: Users = [(route.middlewares, routers.get(route.name)) for route in document.tcp_routes]
-    return Side(services, routers, _middlewares(document.tcp_middlewares, users, version, tcp=True))
+    return _side(services, routers, document.tcp_middlewares, users, version, tcp=True)
 
 
 def _services(services: Mapping[str, object]) -> tuple[On, dict[str, tuple[str, ...]]]:
@@ -123,17 +135,14 @@ def _listable(route: Route | TcpRoute) -> bool:
     texts = [*route.entry_points, *(reference for reference in route.middlewares if external(reference))]
     if route.tls is not None:
         texts += [name for domain in route.tls.domains for name in domain.sans]
-    return all(map(_keeps, texts))
+    return all(map(keeps, texts))
 
 
 @lru_cache(maxsize=1024)
-def _keeps(text: str) -> bool:
+def keeps(text: str) -> bool:
     """Whether a text in a list with commas stays what it is."""
     text = filled(text)
     return "," not in text and text == text.strip() and bool(text)
-
-
-Users = list[tuple[tuple[str, ...], "tuple[str, ...] | None"]]
 
 
 def _middlewares(middlewares: Mapping[str, Middleware], users: Users, version: Version, *, tcp: bool) -> On:
@@ -166,7 +175,12 @@ def _middlewares(middlewares: Mapping[str, Middleware], users: Users, version: V
 
 
 def sayable(middleware: Middleware, version: Version, *, tcp: bool) -> bool:
-    """Whether labels can hold a middleware: lists without commas in their texts, keys without dots."""
+    """Whether labels can hold a middleware: lists without commas in their texts, keys without dots.
+
+    What a chain names within the document gets a name that a list can hold.
+    """
+    if middleware.chain is not None:
+        return all(keeps(name) for name in middleware.chain.middlewares if external(name))
     return says(_marked(put_middleware(middleware, tcp=tcp)), TCP_MIDDLEWARES if tcp else MIDDLEWARES, version)
 
 

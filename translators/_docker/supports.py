@@ -12,7 +12,7 @@ from pinfeather.model.features import FULL, Becomes, Derived, Feature, Nothing, 
 from pinfeather.model.noun import Template
 from pinfeather.model.services import ContainerRef, HealthCheck, LoadBalancer, Server, TcpLoadBalancer, TcpServer
 from pinfeather.translators._docker.compose import is_service_name
-from pinfeather.translators._docker.layout import Layout, containers_of, layout
+from pinfeather.translators._docker.layout import Layout, containers_of, keeps, layout
 from pinfeather.translators._syntax.variables import is_template
 from pinfeather.translators._traefik.supports import Answer, Check, found, own_reference
 from pinfeather.translators._traefik.table import file_table
@@ -196,7 +196,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 def _name(where: Where, kind: str) -> Callable[[Document, Path], str]:
-    """A name as the key of a label can hold it; what stands in the file keeps its name."""
+    """A name as the key of a label can hold it; what stands in the file keeps its name, unless a list in labels could not hold that."""
 
     twins: list[tuple[Mapping[str, object], Mapping[str, list[str]]]] = []
 
@@ -205,7 +205,7 @@ def _name(where: Where, kind: str) -> Callable[[Document, Path], str]:
         held = {"routes": side.routers, "services": side.services, "middlewares": side.middlewares}[kind]
         name = _named(document, path)
         if name not in held:
-            return name
+            return name if kind != "middlewares" or name not in side.listed or keeps(name) else _safe(name, (name,))
         if not twins or twins[0][0] is not held:
             twins[:] = [(held, _by_lower_case(held))]
         return _safe(name, twins[0][1][name.lower()])
