@@ -36,17 +36,21 @@ class Part:
     kind: str  # host, path, method, header, cookie, query, client
     name: str
     value: str
+    others: tuple[str, ...] = ()
+    """More values that are a little wrong."""
 
     @property
-    def near(self) -> Part:
+    def near(self) -> tuple[Part, ...]:
         """The same, a little wrong."""
         if self.kind == "host":
-            return replace(self, value=f"x.{self.value}")
-        if self.kind == "client":
-            return replace(self, value="192.0.2.1" if self.value != "192.0.2.1" else "192.0.2.2")
-        if self.kind == "method":
-            return replace(self, value="PUT" if self.value != "PUT" else "GET")
-        return replace(self, value=f"{self.value}2")
+            first = f"x.{self.value}"
+        elif self.kind == "client":
+            first = "192.0.2.1" if self.value != "192.0.2.1" else "192.0.2.2"
+        elif self.kind == "method":
+            first = "PUT" if self.value != "PUT" else "GET"
+        else:
+            first = f"{self.value}2"
+        return tuple(replace(self, value=value, others=()) for value in (first, *self.others))
 
 
 def probes(document: Document, most: int = 200) -> tuple[tuple[Request, State], ...]:
@@ -107,8 +111,11 @@ def _of_rung(document: Document, route: Route, canary: int | None) -> Iterator[t
             yield _request(parts, entry_point, tls), State()
         for number, part in enumerate(parts):
             rest = (*parts[:number], *parts[number + 1 :])
-            yield _request((*rest, part.near), *edges[0]), State()
+            for near in part.near:
+                yield _request((*rest, near), *edges[0]), State()
             yield _request(rest, *edges[0]), State()
+        for barred in _barred(whole):
+            yield _request((*parts, *barred), *edges[0]), State()
 
 
 def _edges(document: Document, route: Route) -> list[tuple[str, bool]]:
@@ -131,13 +138,20 @@ def _ways(match: Match) -> list[tuple[Part, ...]]:
     return [()] if isinstance(match, m.Not) else [(part,) for part in _parts(match)] or [()]
 
 
+def _barred(match: Match | None) -> list[tuple[Part, ...]]:
+    """A way to meet each condition that must not hold."""
+    parts = m.conjuncts(match)
+    return [ways[0] for part in parts if isinstance(part, m.Not) and (ways := _ways(part.none))]
+
+
 def _parts(leaf: m.Leaf) -> list[Part]:
     if isinstance(leaf, m.Host):
-        return [Part("host", "", leaf.host.replace("*", "any"))]
+        apex = (leaf.host.removeprefix("*."),) if leaf.host.startswith("*.") else ()
+        return [Part("host", "", leaf.host.replace("*", "any"), apex)]
     if isinstance(leaf, m.HostRegex):
         return [Part("host", "", text) for text in _samples(leaf.host_regex)]
     if isinstance(leaf, m.PathIs):
-        return [Part("path", "", text) for text in _paths(leaf.path)]
+        return [Part("path", "", text, _shorter(text)) for text in _paths(leaf.path)]
     if isinstance(leaf, m.Method):
         return [Part("method", "", leaf.method)]
     if isinstance(leaf, m.ClientIP):
@@ -145,7 +159,8 @@ def _parts(leaf: m.Leaf) -> list[Part]:
     for kind in ("header", "cookie", "query"):
         value = getattr(leaf, kind, None)
         if isinstance(value, m.ValueMatch):
-            return [Part(kind, value.name, text) for text in ([value.value] if value.value is not None else _samples(value.regex or ""))]
+            texts = [value.value] if value.value is not None else _samples(value.regex or "")
+            return [Part(kind, value.name, text, _others(text)) for text in texts]
     return []
 
 
@@ -162,6 +177,16 @@ def _paths(path: PathMatch) -> list[str]:
     if path.prefix is not None:
         return [path.prefix, f"{path.prefix}x"]
     return [f"/{text.lstrip('/')}" for text in _samples(path.regex or "")]
+
+
+def _others(text: str) -> tuple[str, ...]:
+    """The text in the other case, and as long with another letter at its end."""
+    return tuple(dict.fromkeys(other for other in (text.swapcase(), text[:-1] + ("z" if text[-1:] != "z" else "y")) if other != text))
+
+
+def _shorter(path: str) -> tuple[str, ...]:
+    """The path without its last letter, and with its letters in the other case."""
+    return tuple(text for text in (path[:-1], path.swapcase()) if len(text) > 1 and text != path)
 
 
 def _request(parts: tuple[Part, ...], entry_point: str, tls: bool) -> Request:

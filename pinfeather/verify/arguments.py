@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from fractions import Fraction
 
 from pinfeather._arguments import source
+
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,11 +36,11 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--rate", type=_above_zero, metavar="N", help="requests a second to each proxy (default: 50; no limit on loopback of ours)"
     )
-    verify.add_argument("--budget", type=_count, metavar="N", help="requests to each proxy (default: 2000; no limit with --start)")
+    verify.add_argument("--budget", type=_count, metavar="N", help="requests to each proxy (default: 5000; no limit with --start)")
     verify.add_argument(
         "--doubt", type=_doubt, default="1e-6", metavar="P", help="how improbable a count is before it is wrong (default: 1e-6)"
     )
-    verify.add_argument("--methods", action="append", default=[], metavar="POST[,…]", help="methods beside GET and HEAD")
+    verify.add_argument("--methods", action="append", default=[], type=_methods, metavar="POST[,…]", help="methods beside GET and HEAD")
     verify.add_argument("--user", type=_user, metavar="NAME:PASSWORD", help="what opens a basic_auth; without it only its refusal is asked")
     verify.add_argument("--websocket", action="store_true", help="with --url: ask for a WebSocket, too")
     verify.add_argument("--stop", metavar="COMMAND", help="with --url: stops a server, {} is its URL; its clients are asked for then")
@@ -57,6 +60,14 @@ def parser() -> argparse.ArgumentParser:
     return verify
 
 
+def _methods(text: str) -> tuple[str, ...]:
+    found = tuple(word.strip().upper() for word in text.split(",") if word.strip())
+    for word in found:
+        if _METHOD.fullmatch(word) is None:
+            raise argparse.ArgumentTypeError(f"{word!r} is no method")
+    return found
+
+
 def _pair(text: str) -> str:
     if not all(text.partition("=")):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=SERVICE")
@@ -70,8 +81,8 @@ def _user(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number from 1 to 999999999")
     return int(text)
 
 
@@ -80,8 +91,8 @@ def _above_zero(text: str) -> Fraction:
         found = Fraction(text)
     except (ValueError, ZeroDivisionError):
         found = Fraction(0)
-    if found <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    if not Fraction(1, 1000) <= found <= 10**6:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number from 0.001 to 1000000")
     return found
 
 

@@ -9,22 +9,26 @@ import base64
 import contextlib
 import hashlib
 import http.client
+import io
 import ipaddress
 import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pinfeather.model.decide import Request
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 PATIENCE = 10.0
-"""Seconds for one answer."""
-POLL = 0.02
-"""Seconds between two questions while waiting for something."""
+"""Seconds for one answer, from the connection to its last byte."""
 BODY = 1 << 20
 """Bytes of a body that are read, and searched for a name."""
 _WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -52,8 +56,12 @@ class Address:
     def of(cls, url: str, context: ssl.SSLContext | None = None) -> Address:
         """Raises ValueError for what is no http or https URL of a host and a port."""
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.port == 0:
             raise ValueError(f"{url!r} is not of the form http://host:port or https://host:port")
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError:
+            raise ValueError(f"{parts.hostname!r} is no name of a host") from None
         tls = parts.scheme == "https"
         port = parts.port or (443 if tls else 80)
         return cls(parts.hostname, port, tls, (context or insecure()) if tls else None)
@@ -107,9 +115,12 @@ class Pace:
         self._clock = clock
         self._sleep = sleep
         self._next: float | None = None
+        self._stopped = False
 
     def take(self) -> None:
-        """Wait until the next request may go. Raises Unfit when all have gone."""
+        """Wait until the next request may go. Raises Unfit when all have gone, or after `stop`."""
+        if self._stopped:
+            raise Unfit("it was ended")
         if self.budget is not None and self.sent >= self.budget:
             raise Unfit(f"the budget of {self.budget} requests is spent; give more with --budget")
         self.sent += 1
@@ -121,12 +132,28 @@ class Pace:
             now = self._next
         self._next = now + float(1 / self.rate)
 
-    def pause(self, seconds: float = POLL) -> None:
+    def stop(self) -> None:
+        """Lets nothing go any more."""
+        self._stopped = True
+
+    def pause(self, seconds: float) -> None:
         """A pause of somebody who waits for something."""
         self._sleep(seconds)
 
     def now(self) -> float:
         return self._clock()
+
+
+@contextlib.contextmanager
+def side_by_side(paces: Sequence[Pace]) -> Iterator[ThreadPoolExecutor]:
+    """A thread for each proxy. Who is ended (Ctrl-C) waits for the requests under way and for no other."""
+    with ThreadPoolExecutor(max(1, len(paces))) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for pace in paces:
+                pace.stop()
+            raise
 
 
 def insecure() -> ssl.SSLContext:
@@ -144,12 +171,14 @@ def trusting(file: str) -> ssl.SSLContext:
 
 def ask(address: Address, request: Request, cookies: Mapping[str, str], credentials: str | None = None) -> Answer:
     """Send a request as a client that has these cookies beside those of the request itself."""
+    deadline = time.monotonic() + PATIENCE
     try:
         with contextlib.closing(_connection(address, request)) as connection:
             _send(connection, request, cookies, credentials, (("Connection", "close"),))
-            response = connection.getresponse()
-            body = response.read(BODY).decode("utf-8", "replace")
-            return Answer(response.status, "", tuple(response.getheaders()), body)
+            with http.client.HTTPResponse(_Timed(connection.sock, deadline), method=request.method) as response:  # type: ignore[arg-type] # it asks for `makefile` alone
+                response.begin()
+                body = response.read(BODY).decode("utf-8", "replace")
+                return Answer(response.status, "", tuple(response.getheaders()), body)
     except ssl.SSLError as error:
         return Answer(0, f"no TLS ({(error.reason or str(error)).lower().replace('_', ' ')})")
     except OSError as error:
@@ -163,13 +192,15 @@ def ask(address: Address, request: Request, cookies: Mapping[str, str], credenti
 def upgrade(address: Address, request: Request, cookies: Mapping[str, str], credentials: str | None, *, echo: bool) -> str:
     """Ask for a WebSocket, and send one message. Says what came: `101`, `101, echo`, a status, or what went wrong."""
     key = base64.b64encode(os.urandom(16))
+    deadline = time.monotonic() + PATIENCE
     wanted = base64.b64encode(hashlib.sha1(key + _WEBSOCKET_KEY, usedforsecurity=False).digest()).decode()
     fields = (("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", key.decode()))
     try:
         with contextlib.closing(_connection(address, request)) as connection:
             _send(connection, request, cookies, credentials, fields)
-            stream = connection.sock
-            head = _until(stream, b"\r\n\r\n")
+            stream: socket.socket = connection.sock
+            answer = _Timed(stream, deadline).makefile("rb")
+            head = _until(answer, b"\r\n\r\n")
             first, _, rest = head.partition(b"\r\n")
             status = first.split(b" ")[1].decode("latin-1", "replace") if first.startswith(b"HTTP/1.1 ") else "no HTTP answer"
             if status != "101":
@@ -181,7 +212,7 @@ def upgrade(address: Address, request: Request, cookies: Mapping[str, str], cred
             mask, message = os.urandom(4), b"pinfeather"
             stream.sendall(bytes((0x81, 0x80 | len(message))) + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(message)))
             frame = bytes((0x81, len(message))) + message
-            return "101, echo" if _exactly(stream, len(frame)) == frame else "101, no echo"
+            return "101, echo" if answer.read(len(frame)) == frame else "101, no echo"
     except OSError as error:
         return (error.strerror or str(error) or type(error).__name__).lower()
     except UnicodeError:
@@ -198,9 +229,9 @@ def connect(address: Address, tls: bool, sni: str, client: str = "127.0.0.1") ->
         return (address.context or insecure()).wrap_socket(stream, server_hostname=sni or None)
     except (OSError, ValueError) as error:
         stream.close()
-        if isinstance(error, ValueError):
-            raise OSError(f"{sni!r} is no server name") from None
-        raise
+        if isinstance(error, OSError):  # a certificate that is refused is a ValueError, too
+            raise
+        raise OSError(f"{sni!r} is no server name") from None
 
 
 def _connection(address: Address, request: Request) -> http.client.HTTPConnection:
@@ -229,18 +260,39 @@ def _send(
     connection.endheaders()
 
 
-def _until(stream: socket.socket, end: bytes) -> bytes:
-    """Bytes up to an end, one at a time, so that nothing behind it is taken."""
+def _until(stream: io.BufferedReader, end: bytes) -> bytes:
+    """Bytes up to an end, which is the end of a line. Raises OSError."""
     data = b""
     while not data.endswith(end):
-        if len(data) > 65536 or not (byte := stream.recv(1)):
+        line = stream.readline(65536)
+        if len(data) > 65536 or not line:
             raise OSError("the answer breaks off")
-        data += byte
+        data += line
     return data
 
 
-def _exactly(stream: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count and (part := stream.recv(count - len(data))):
-        data += part
-    return data
+class _Timed:
+    """What comes on a connection, until a deadline: a server that sends a byte now and then holds nobody up for ever."""
+
+    def __init__(self, stream: socket.socket, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Bytes(self._stream, self._deadline))
+
+
+class _Bytes(io.RawIOBase):
+    def __init__(self, stream: socket.socket, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._stream.settimeout(left)
+        return self._stream.recv_into(buffer)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
-from math import comb, log
+from math import exp, lgamma, log, sqrt
 
 DOUBT = Fraction(1, 10**6)
 """How improbable a count must be before it is called wrong."""
 MOST = 100_000
 """More than this is never asked for one question: the bounds would take minutes to work out."""
+ODDS = 3
+"""A share whose odds are so many times what is written is noticed: a tenth that is a quarter, a half that is three quarters."""
+MISSED = 0.01
+"""How often that is not noticed."""
 
 
 @lru_cache(maxsize=4096)
@@ -20,18 +24,22 @@ def bounds(asked: int, share: Fraction, doubt: Fraction = DOUBT) -> tuple[int, i
     An exact two-sided binomial test: a count is refused when it, or one farther out on its side, has a probability of at
     most `doubt` / 2. All in whole numbers: with share = a/b, the probability of k is comb(asked, k) a^k (b-a)^(asked-k) / b^asked.
     """
+    if 2 * share > 1:  # the same from the other side, where the terms that matter come early
+        low, high = bounds(asked, 1 - share, doubt)
+        return asked - high, asked - low
     hit, total = share.numerator, share.denominator
-    limit = doubt * total**asked
-
-    def first(counts: range) -> int:
-        tail = 0
-        for count in counts:
-            tail += comb(asked, count) * hit**count * (total - hit) ** (asked - count)
-            if 2 * tail > limit:
-                return count
-        raise AssertionError("the probabilities sum to one")
-
-    return first(range(asked + 1)), first(range(asked, -1, -1))
+    every = total**asked
+    limit = doubt * every
+    term = (total - hit) ** asked  # of no hit at all; each other one is made of the one before, and divides without a rest
+    below, low = 0, -1
+    for count in range(asked + 1):
+        below += term
+        if low < 0 and 2 * below > limit:
+            low = count
+        if 2 * (every - below) <= limit:
+            return low, count
+        term = term * (asked - count) * hit // ((count + 1) * (total - hit))
+    raise AssertionError("the probabilities sum to one")
 
 
 def to_see(share: Fraction, doubt: Fraction = DOUBT) -> int:
@@ -56,3 +64,51 @@ def to_see_each(shares: Iterable[Fraction], doubt: Fraction = DOUBT) -> int:
     """How many to ask so that each of these shares is told from none, and from all."""
     some = [share for share in shares if 0 < share < 1]
     return max((to_see(min(share, 1 - share), doubt) for share in some), default=1)
+
+
+def to_notice(share: Fraction, doubt: Fraction = DOUBT) -> int:
+    """How many to ask so that three times the odds for the smaller side, and none of it at all, are noticed.
+
+    None at all is always noticed, three times the odds in all but one of a hundred runs. How often is worked out in floats: nothing
+    is judged by it. Raises ValueError: see `to_see`.
+    """
+    small = min(share, 1 - share)
+    if small <= 0:
+        return 1
+    asked = to_see(small, doubt)
+    is_, other = float(small), float(ODDS * small / (1 + (ODDS - 1) * small))
+    far = sqrt(-2 * log(float(doubt) / 2))  # not fewer deviations than the bound is away: a start that is too small would be slow
+    least = ((far * sqrt(is_ * (1 - is_)) + 2 * sqrt(other * (1 - other))) / (other - is_)) ** 2
+    asked = max(asked, int(0.7 * least))
+    while asked <= MOST and _at_least(asked, other, _highest(asked, is_, float(doubt)) + 1) < 1 - MISSED:
+        asked += max(1, asked // 50)
+    return asked
+
+
+def to_notice_each(shares: Iterable[Fraction], doubt: Fraction = DOUBT) -> int:
+    """How many to ask so that each of these shares is told from another one: see `to_notice`."""
+    return max((to_notice(share, doubt) for share in shares if 0 < share < 1), default=1)
+
+
+def _highest(asked: int, share: float, doubt: float) -> int:
+    """The largest count that chance explains, as `bounds` has it."""
+    count = int(asked * share)
+    while count < asked and _at_least(asked, share, count + 1) > doubt / 2:
+        count += 1
+    return count
+
+
+def _at_least(asked: int, share: float, count: int) -> float:
+    """How probable it is that so many, or more, are of this share."""
+    if count > asked:
+        return 0.0
+    total, term = (
+        0.0,
+        exp(lgamma(asked + 1) - lgamma(count + 1) - lgamma(asked - count + 1) + count * log(share) + (asked - count) * log(1 - share)),
+    )
+    for number in range(count, asked + 1):
+        total += term
+        term *= (asked - number) / (number + 1) * share / (1 - share)
+        if term < total * 1e-12 and number > asked * share:
+            break
+    return total

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from pinfeather.model.balance import Binding
 from pinfeather.model.decide import Decision, Request, State, Status, Table, outcomes
@@ -16,10 +18,13 @@ from pinfeather.model.pools import apart, pools
 from pinfeather.model.services import LoadBalancer
 from pinfeather.model.sticky import Cookie, set_cookie
 from pinfeather.verify.asking import Address, Answer, Pace, ask
-from pinfeather.verify.effects import basic, effect, watched
-from pinfeather.verify.naming import ByCookie, Identify, Naming
+from pinfeather.verify.effects import asked_for, basic, effect, watched
+from pinfeather.verify.naming import ByCookie, ByDemo, Identify, Naming
 
 VALUE = "<value>"
+_ECHO = re.compile(r"(?m)^RemoteAddr: .*\n[A-Z]+ (?P<target>/\S*) HTTP/1\.[01]\n(?P<fields>(?:[^:\n]+: .*\n)*)")
+"""What `traefik/whoami` and demo servers say of a request."""
+_NOBODY = (0, 502, 503, 504)  # no answer, or one of a proxy that found no server
 Write = Callable[[Cookie, str, bool], str]
 """The text of Set-Cookie: of a cookie, its value, and whether it names a variant."""
 
@@ -65,6 +70,12 @@ class Expected(NamedTuple):
     location: str = ""
     unknown: str = ""
     route: str = ""
+    canary: int | None = None
+    """Which of the route's canaries holds."""
+    path: str | None = None
+    """What the server is asked for, where that is foretold."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Header fields that the server is asked with; an empty value: without it."""
 
     @property
     def who(self) -> str:
@@ -101,6 +112,8 @@ class Column:
     """Whether TLS is ended by it; where not, what a route demands of TLS is met by asking in plain."""
     no_route: int = 404
     """What it answers where no route holds."""
+    closed: frozenset[str] = frozenset()
+    """Routes that it keeps closed, and says so."""
     fall: int = 1
     """So many health checks fail before a server is down."""
     rise: int = 1
@@ -112,6 +125,8 @@ class Column:
     user: str | None = None
     started: tuple[str, ...] = ()
     """What was started for it: a line each."""
+    echoed: bool = False
+    """Whether some server has said what it was asked for: those in the words of `traefik/whoami` do."""
     client_known: bool = False
     """Whether the address that a client comes from is the one that the proxy sees."""
 
@@ -131,6 +146,10 @@ class Column:
     @cached_property
     def _watched(self) -> frozenset[str]:
         return watched(self.document)
+
+    @cached_property
+    def _asked_for(self) -> frozenset[str]:
+        return asked_for(self.document)
 
     @cached_property
     def _positions(self) -> Mapping[str, int]:
@@ -153,18 +172,25 @@ class Column:
     def _outcome(self, request: Request, decision: Decision, user: str | None) -> Expected:
         seen = request._replace(client=request.client if self.client_known else "")
         through = effect(self.document, seen, decision.middlewares, user)
-        nothing = Fraction(0)
-        route = decision.route or ""
+        nobody = Expected(Fraction(0), 0, "", "", (), through.headers, through.location, route=decision.route or "", canary=decision.canary)
         if through.status is not None or through.unknown:
-            return Expected(nothing, through.status or 0, "", "", (), through.headers, through.location, through.unknown, route)
+            return nobody._replace(status=through.status or 0, unknown=through.unknown)
         if decision.reason == "external":
-            return Expected(nothing, 0, "", "", (), unknown=f"{decision.service} is another provider's", route=route)
+            return nobody._replace(unknown=f"{decision.service} is another provider's")
         if decision.server_key is None:
-            status = self.no_route if decision.reason == "no route" else decision.status
-            return Expected(nothing, status, "", "", (), through.headers, route=route)
-        return Expected(
-            nothing, 0, decision.service or "", decision.server_key, decision.set_cookies, through.headers, through.location, "", route
+            return nobody._replace(status=self.no_route if decision.reason == "no route" else decision.status)
+        fields = dict.fromkeys(self._asked_for, "") | {name: value for name, value in request.headers if name in self._asked_for}
+        asked_with = tuple(sorted((fields | {name: value for name, value in through.fields if name in self._asked_for}).items()))
+        path = None if self._keeps_path(decision.service or "", decision.server_key) else through.path
+        return nobody._replace(
+            service=decision.service or "", server=decision.server_key, bound=decision.set_cookies, path=path, fields=asked_with
         )
+
+    def _keeps_path(self, service: str, key: str) -> bool:
+        """Whether the server's own URL has a path, which goes in front."""
+        balancer = self.document.services.get(service)
+        servers = balancer.servers if isinstance(balancer, LoadBalancer) else ()
+        return any(server.preserve_path or urlsplit(server.url or "").path not in ("", "/") for server in servers if server.key == key)
 
     def _bindings(self, client: Client) -> dict[str, str]:
         """What a client's jar binds it to, by pool."""
@@ -219,12 +245,17 @@ class Column:
         self.pace.take()
         return ask(address, self.reached(request), cookies, basic(user) if user is not None else None)
 
-    def whose(self, answer: Answer, cookies: Mapping[str, str]) -> str:
+    @property
+    def blind(self) -> bool:
+        """Whether nobody sees who answered a client that is given no new cookie: it is taken to be who its cookie names."""
+        return isinstance(self.identify, ByCookie)
+
+    def whose(self, answer: Answer, cookies: Mapping[str, str], expected: Sequence[Expected]) -> str:
         """What the server that answered calls itself; nothing where the proxy did."""
         found = self.identify.name(answer)
-        if not found and isinstance(self.identify, ByCookie) and answer.status == 200:
-            return self.identify.sent(cookies)
-        return found
+        if found or not isinstance(self.identify, ByCookie) or answer.status in _NOBODY or not all(one.service for one in expected):
+            return found
+        return self.identify.sent(cookies)
 
     def set_cookies(self, answer: Answer) -> tuple[str, ...]:
         """The sticky cookies that an answer sets; servers may set others."""
@@ -254,11 +285,33 @@ class Column:
                     yield f"Set-Cookie is {line}; the value that can be computed is in {wanted}"
         if (location := ", ".join(answer.values("location"))) != one.location and not one.service:
             yield f"Location is {location or 'absent'}; the document says {one.location or 'absent'}"
+        # Of servers that somebody else wrote nobody knows which fields they set by themselves.
+        ours = one.service and isinstance(self.identify, ByDemo)
+        names = self._watched if ours else self._watched & dict(one.headers).keys()
         wanted_headers = {name: value for name, value in one.headers if value}
-        for field_name in sorted(self._watched & dict(one.headers).keys()):
+        for field_name in sorted(names):
             got = ", ".join(answer.values(field_name))
             if got != wanted_headers.get(field_name, ""):
                 yield f"{field_name} is {got or 'absent'}; the document says {wanted_headers.get(field_name) or 'absent'}"
+        yield from self._echoed(answer, one)
+
+    def _echoed(self, answer: Answer, one: Expected) -> Iterator[str]:
+        """What is not as the outcome says in what the server was asked for, where it says that."""
+        found = _ECHO.search(answer.body) if one.service else None
+        if found is None:
+            return
+        self.echoed = True
+        path = found["target"].partition("?")[0]
+        if one.path is not None and path != one.path:
+            yield f"the server was asked for {path}; the document says {one.path}"
+        said: dict[str, str] = {}
+        for line in found["fields"].splitlines():
+            name, _, value = line.partition(": ")
+            said[name.lower()] = f"{said[name.lower()]}, {value}" if name.lower() in said else value
+        for field_name, wanted in one.fields:
+            if said.get(field_name, "") != wanted:
+                got = said.get(field_name) or "absent"
+                yield f"the server was asked with {field_name} {got}; the document says {wanted or 'absent'}"
 
     def client(self, answer: Answer, name: str, one: Expected, before: Client | None = None) -> Client:
         """Who was answered so, with the cookies that were given."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import ssl
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -27,16 +29,16 @@ from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.verify import table
 from pinfeather.verify.asking import Address, Pace, Silent, Unfit, ask, insecure, trusting
 from pinfeather.verify.column import Column
-from pinfeather.verify.effects import slowest
+from pinfeather.verify.effects import slowest, unseen
 from pinfeather.verify.measure import Measuring, Wishes
-from pinfeather.verify.naming import WHOAMI, ByBody, ByCookie, Identify, Known, Learnt, Naming, identify
+from pinfeather.verify.naming import WHOAMI, ByBody, ByCookie, ByDemo, Identify, Known, Learnt, Naming, identify
 from pinfeather.verify.outage import ByControl, Outage, command
 from pinfeather.verify.questions import READS, entry_points, plan
 from pinfeather.verify.tcp import tcp_questions, tcp_rows
 
 RATE = Fraction(50)
 """Requests a second to each proxy that somebody else runs."""
-BUDGET = 2000
+BUDGET = 5000
 """Requests to each proxy that somebody else runs."""
 UNREACHABLE = 4
 
@@ -65,16 +67,33 @@ def run(given: argparse.Namespace) -> int:
         return 2
     try:
         refuse_templates(document)
-        with ExitStack() as running:
+        with ExitStack() as running, _ends_cleanly():
             made = _started(given, document, running) if given.start else _running(given, document)
             return _measured(given, made)
     except UndecidedError as problem:
         raise UsageError(f"{problem}, or say it with --bind") from None
     except Unfit as problem:
-        raise UsageError(str(problem)) from None
+        raise UsageError(_render.plain(str(problem))) from None
     except Silent as problem:
-        sys.stderr.write(f"pinfeather: {problem}\n")
+        sys.stderr.write(f"pinfeather: {_render.plain(str(problem))}\n")
         return UNREACHABLE
+
+
+@contextmanager
+def _ends_cleanly() -> Iterator[None]:
+    """SIGTERM ends what was started, too: CI systems and `timeout` send it."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _measured(given: argparse.Namespace, made: _Run) -> int:
@@ -83,6 +102,8 @@ def _measured(given: argparse.Namespace, made: _Run) -> int:
     measuring = Measuring(made.base, made.columns, plan(made.document, made.columns, made.methods, bound=bound, user=user), made.wishes)
     pace = made.columns[0].pace
     tcp = tcp_questions(made.base, made.wishes.doubt) if not made.running else []
+    if not measuring.asked and not measuring.bound and not tcp:
+        raise Unfit(_nothing(made, measuring))
     needed = measuring.needed + sum(question.count for question in tcp)
     if pace.budget is not None and needed > pace.budget:
         raise Unfit(
@@ -92,6 +113,7 @@ def _measured(given: argparse.Namespace, made: _Run) -> int:
     rate = f"{float(pace.rate):g} a second" if pace.rate is not None else "as fast as answers come"
     limit = f", of {pace.budget} at most" if pace.budget is not None else ""
     methods = f"{' and '.join(made.methods)} only" if made.methods else "any method"
+    methods += ", and POST /control/close to a demo server" if isinstance(made.wishes.outage, ByControl) else ""
     sys.stderr.write(f"asking up to {needed} requests of each proxy{limit}, {rate}, {methods}\n")
     found = measuring.run()
     rows = [*found.rows, *(tcp_rows(made.base, made.columns, made.wishes.doubt) if tcp else ())]
@@ -99,7 +121,7 @@ def _measured(given: argparse.Namespace, made: _Run) -> int:
     if made.running and made.document.tcp_routes:
         left["TCP is asked of demo servers only: --start"] = len(made.document.tcp_routes)
     started = [line for column in made.columns for line in column.started]
-    said = [*made.said, *_learnt(made.columns)]
+    said = [*made.said, *_unseen(made), *_learnt(made.columns)]
     report = table.Report(_render.plain(made.title), started, made.columns, rows, found.clients, found.tester, left, said, made.running)
     if given.report == "json":
         sys.stdout.write(table.as_json(report))
@@ -110,13 +132,36 @@ def _measured(given: argparse.Namespace, made: _Run) -> int:
     return 0 if report.holds else 1
 
 
+def _nothing(made: _Run, measuring: Measuring) -> str:
+    """Why nothing can be asked."""
+    names = " and ".join(column.name for column in made.columns)
+    codes = dict.fromkeys(
+        str(finding.code) for column in made.columns for finding in column.losses if str(finding.code).startswith("loss.")
+    )
+    why = [*measuring.plan.left, *([f"{', '.join([*codes][:5])}: its format cannot say it"] if codes else [])]
+    return f"nothing of this document can be asked of {names}: {'; '.join(why) or 'it has no route'}"
+
+
+def _unseen(made: _Run) -> Iterator[str]:
+    if found := list(unseen(made.document, echo=all(column.echoed for column in made.columns))):
+        yield f"Not seen from here: {', '.join(found)}."
+    if any(column.blind for column in made.columns):
+        yield "Who answers a client that has its cookie already is not seen by cookies alone, only that it is given no new one."
+
+
 def _learnt(columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
-        if isinstance(column.naming, Learnt):
-            names = "; ".join(f"{name} is {' or '.join(sorted(services))}" for name, services in column.naming.names().items())
+        if not isinstance(column.naming, Learnt):
+            continue
+        names = "; ".join(f"{name} is {' or '.join(sorted(services))}" for name, services in column.naming.names().items())
+        yield (
+            f"{column.name}: who is who was learnt ({column.identify.said}): {names or 'nobody'}. "
+            "Services are compared; which of their servers is which is not known."
+        )
+        if guessed := list(column.naming.by_weights):
             yield (
-                f"{column.name}: who is who was learnt ({column.identify.said}): {names or 'nobody'}. "
-                "Services are compared; which of their servers is which is not known."
+                f"{column.name}: whose {' and '.join(guessed[:3])}{' …' if len(guessed) > 3 else ''} are, only the weights say: "
+                f"whether two services are swapped is not seen. Say it: --name {guessed[0]}=SERVICE."
             )
 
 
@@ -175,9 +220,19 @@ def _entries(given: argparse.Namespace, document: Document) -> Mapping[str, dict
             address = Address.of(url, context)
         except ValueError as problem:
             raise UsageError(f"--url {text}: {problem}") from None
+        if colon and not proxy:
+            raise UsageError(f"--url {text}: the proxy in front of the `:` has no name")
         point = point if equals else _point(document, address)
-        if equals and point not in known:
-            raise UsageError(f"--url {text}: the document has no entry point {point!r}; it has {', '.join(known)}")
+        if point not in known and (equals or len(known) > 1):
+            which = (
+                f"the document has no entry point {point!r}; it has"
+                if equals
+                else f"say which entry point it is, --url ENTRY={text}: one of"
+            )
+            raise UsageError(f"--url {text}: {which} {', '.join(known)}")
+        declared = document.entry_points.get(point)
+        if not address.tls and isinstance(declared, EntryPoint) and declared.tls is True:
+            raise UsageError(f"--url {text}: the entry point {point!r} speaks TLS, by the document: say https://")
         found.setdefault(proxy if colon else "the proxy", {})[point] = address
     return found
 
@@ -205,7 +260,7 @@ def _context(given: argparse.Namespace) -> ssl.SSLContext | None:
 def _naming(given: argparse.Namespace, document: Document, direct: Mapping[str, str]) -> tuple[Identify, Naming, bool]:
     """How servers are told, and whether cookie values can be computed."""
     said = given.identify
-    who = identify(said) if said is not None else ByBody(WHOAMI)
+    who = identify(said) if said is not None else ByDemo() if direct else ByBody(WHOAMI)
     names = dict(pair.partition("=")[::2] for pair in given.name)
     for name, service in names.items():
         if service not in document.services:
@@ -213,7 +268,16 @@ def _naming(given: argparse.Namespace, document: Document, direct: Mapping[str, 
     if who is None:
         values = _cookie_values(document)
         return ByCookie(values), Known({key: key for key in values.values()}), True
-    return who, (Known(direct) if direct else Learnt(names)), False
+    return who, (Known(direct) if direct else Learnt(_servers(document), names)), False
+
+
+def _servers(document: Document) -> Mapping[str, frozenset[str]]:
+    """The servers' keys of each service."""
+    return {
+        name: frozenset(server.key for server in service.servers)
+        for name, service in document.services.items()
+        if isinstance(service, LoadBalancer)
+    }
 
 
 def _traefik_value(_pool: str, binding: str) -> str:
@@ -238,7 +302,7 @@ def _asked_directly(document: Document) -> dict[str, str]:
     from pinfeather.model.decide import Request
 
     names: dict[str, str] = {}
-    who = ByBody(WHOAMI)
+    who = ByDemo()
     for service in document.services.values():
         for server in service.servers if isinstance(service, LoadBalancer) else ():
             if server.key in names:
@@ -268,7 +332,7 @@ def _reachable(name: str, addresses: Mapping[str, Address]) -> None:
 
 def _rate(given: argparse.Namespace, document: Document) -> tuple[Fraction | None, list[str]]:
     """Requests a second; less where a rate limit of the document would be met."""
-    rate: Fraction | None = given.rate if given.rate is not None else (None if given.start or given.demo else RATE)
+    rate: Fraction | None = given.rate if given.rate is not None else (None if given.start or _local(given) else RATE)
     said = []
     for name, (average, period) in slowest(document).items():
         allowed = Fraction(average) / Fraction(seconds(period)).limit_denominator(10**6) * Fraction(4, 5)
@@ -278,9 +342,13 @@ def _rate(given: argparse.Namespace, document: Document) -> tuple[Fraction | Non
     return rate, said
 
 
+def _local(given: argparse.Namespace) -> bool:
+    """Whether it is our own servers that are asked, through proxies of this machine."""
+    return bool(given.demo) and all(Address.of(text.rpartition("=")[2]).loopback for text in given.url)
+
+
 def _methods(given: argparse.Namespace) -> Sequence[str]:
-    more = [word.strip().upper() for text in given.methods for word in text.split(",") if word.strip()]
-    return tuple(dict.fromkeys((*READS, *more)))
+    return tuple(dict.fromkeys((*READS, *(word for words in given.methods for word in words))))
 
 
 # Proxies that are started ------------------------------------------------------------------------------------------------------
@@ -303,7 +371,7 @@ def _started(given: argparse.Namespace, document: Document, running: ExitStack) 
         name="the document",
         document=placed.document,
         entries=columns[0].entries,
-        identify=ByBody(WHOAMI),
+        identify=ByDemo(),
         naming=Known(placed.names),
         pace=Pace(None, None),
         shared=True,

@@ -3,7 +3,7 @@
     python -m pinfeather.verify.demo --name shop-v1 --hostname shop-v1-a --port 8101
 
 Every path is answered with who answers and what was asked, in the words of `traefik/whoami`: `Name:`, `Hostname:`, `IP:`,
-`RemoteAddr:`, the request line and the request's header fields. Beside that:
+`RemoteAddr:`, the request line and the request's header fields; `Hostname` in the field `X-Demo-Server`, too. Beside that:
 
 - `/healthz` answers 200;
 - any path is a WebSocket for who asks for one, and sends every message back;
@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
+NAMED = "X-Demo-Server"
+"""The field of each answer that says who gave it; a HEAD has nothing else to say it with."""
 _HEAD_LIMIT = 64 * 1024  # bytes
 _BODY_LIMIT = 16 * 1024 * 1024  # bytes, of a request's body or of one WebSocket frame
 _LONGEST_CLOSE = 60.0  # seconds
@@ -180,7 +182,7 @@ class DemoServer:
         lines = [f"Name: {self._name}", f"Hostname: {self._hostname}", f"IP: {own}", f"RemoteAddr: {address}:{port}"]
         lines.append(f"{request.method} {request.target} {request.version}")
         lines += [f"{name}: {value}" for name, value in request.fields]
-        return _Answer(HTTPStatus.OK, "\n".join((*lines, "")))
+        return _Answer(HTTPStatus.OK, "\n".join((*lines, "")), (f"{NAMED}: {self._hostname}",))
 
     def _asked_to_close(self, request: Request, writer: asyncio.StreamWriter) -> float | _Answer:
         """For how many seconds to close, or why not."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from pinfeather.model.sticky import set_cookie
 from pinfeather.verify.asking import Answer
 from pinfeather.verify.binomial import bounds
 from pinfeather.verify.column import Client, Column, Expected
+from pinfeather.verify.naming import Learnt
 
 State = Literal["ok", "WRONG", "loss", "near", "not asked"]
 
@@ -63,6 +65,8 @@ class Judged:
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
+    swappable: bool = False
+    """Whether somebody answered of whom only these counts say who it is."""
 
     def cell(self, expected: Sequence[Expected]) -> Cell:
         services = list(dict.fromkeys(one.who for one in expected))
@@ -73,6 +77,8 @@ class Judged:
             text = " + ".join(str(self.counts[service]) for service in services)
             merged = sum(count for who, count in self.counts.items() if who not in services)
             text += (f" + {merged} not told apart" if merged else "") + f" of {self.asked}"
+        if self.swappable and not self.faults and len(services) > 1:
+            return Cell(f"{text}, or the other way round", state="not asked")
         return Cell.of(text + (f", {strays} wrong" if strays and len(services) > 1 else ""), self.faults)
 
 
@@ -95,6 +101,8 @@ def judge(column: Column, expected: Sequence[Expected], observed: Sequence[Obser
         judged.counts[one.who if len(whose) == 1 else "?"] += 1
         if one.service:
             judged.clients.append(column.client(each.answer, each.name, one))
+    if isinstance(column.naming, Learnt):
+        judged.swappable = any(each.name in column.naming.by_weights for each in observed)
     if count and observed:
         judged.faults += _by_chance(column, expected, groups, len(observed), doubt)
     return judged
@@ -152,3 +160,29 @@ def notes(column: Column, expected: Sequence[Expected]) -> tuple[str, ...]:
     cookies = dict.fromkeys(f"Set-Cookie: {text}" for one in expected for text in column.texts(one))
     headers = dict.fromkeys(f"{name}: {value}" if value else f"no {name}" for one in expected for name, value in one.headers)
     return (*cookies, *headers)
+
+
+def signature(column: Column, expected: Sequence[Expected]) -> dict[object, Fraction]:
+    """What may happen, in words that dialects have in common."""
+    found: dict[object, Fraction] = {}
+    for one in expected:
+        who = column.names.get(one.server, one.server) or (str(one.status) if one.route else "no route")
+        cookies = tuple(sorted(set_cookie(column.pools[each.cookie.name][0], "") for each in one.bound))
+        key = (who, cookies, one.headers, one.location, bool(one.unknown), one.path, one.fields)
+        found[key] = found.get(key, Fraction(0)) + one.share
+    return found
+
+
+def codes(base: Column, column: Column, expected: Sequence[Expected], family: str) -> str:
+    """The findings that have to do with a decision: those of its route, services and middlewares; else all of the family."""
+    names = {one.route for one in expected} | {one.service for one in expected}
+    routes = {at for at, route in enumerate(base.document.routes) if route.name in names}
+    said = [finding for finding in column.losses if str(finding.code).startswith(family)]
+    close = [finding for finding in said if len(finding.path) > 1 and (finding.path[1] in routes or finding.path[1] in names)]
+    return ", ".join(dict.fromkeys(str(finding.code) for finding in (close or said)[:2]))
+
+
+def nearly(cell: Cell, base: Column, column: Column, expected: Sequence[Expected]) -> Cell:
+    """What a dialect only nearly says may come out otherwise, and is named."""
+    said = codes(base, column, expected, "near.") if cell.faults else ""
+    return Cell(f"{said}: {cell.text}", state="near") if said else cell

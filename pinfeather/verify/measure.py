@@ -11,23 +11,19 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeVar
 
-from pinfeather.model.sticky import set_cookie
-from pinfeather.verify.asking import Unfit, upgrade
+from pinfeather.verify import again
+from pinfeather.verify.asking import Silent, Unfit, side_by_side, upgrade
 from pinfeather.verify.binomial import DOUBT
-from pinfeather.verify.column import Client, Column, Expected, Kept
+from pinfeather.verify.column import Client, Column, Expected
 from pinfeather.verify.effects import basic
-from pinfeather.verify.judging import Cell, Observed, Row, in_words, judge, notes
+from pinfeather.verify.judging import Cell, Observed, Row, codes, in_words, judge, nearly, notes, signature
 from pinfeather.verify.naming import Known
-from pinfeather.verify.outage import Outage, closed
+from pinfeather.verify.outage import Outage, closed, most_of_outages
 from pinfeather.verify.questions import LEAST, Plan, Question, counts, tls_points
 from pinfeather.verify.who import Asked, name_servers
 
-AGAIN = 10
-"""Requests of one client that comes back."""
-CLIENTS = 4
-"""So many clients of one question come back, each from another server where there are so many."""
-FORGED = "pinfeather-forged"
-LEFT_AS_IT_IS = "-"
+FIRST = 3
+"""So many questions are asked once, to find out whether anything answers at all."""
 T = TypeVar("T")
 
 
@@ -63,7 +59,7 @@ class Measuring:
         expected = [base.expected(question.request, None, user=question.user) for question in fresh]
         exact = all(column.naming.exact for column in columns)
         try:
-            numbers = counts(expected, wishes.doubt, exact)
+            numbers = counts(fresh, expected, wishes.doubt, exact)
         except ValueError as problem:
             raise Unfit(f"{problem}: that is more than is asked here; a weight is that small") from None
         self.asked = []
@@ -77,20 +73,20 @@ class Measuring:
 
     @property
     def needed(self) -> int:
-        """How many requests one proxy is sent, at most; without the loss of a server."""
-        total = sum(each.count for each in self.asked)
-        sticky = {tuple(one.server for one in each.base) for each in self.asked if each.sticky}
-        total += len(sticky) * (CLIENTS * AGAIN + LEAST + 2 * CLIENTS)
-        return total + len(self.bound) * LEAST + (len(self.asked) if self.wishes.websocket else 0)
+        """How many requests one proxy is sent, at most."""
+        total = min(FIRST, len(self.asked)) + sum(each.count for each in self.asked) + again.needed(self.asked, self.wishes.doubt)
+        total += len(self.bound) * LEAST + (len(self.asked) if self.wishes.websocket else 0)
+        return total + (most_of_outages(self.base, [each.question for each in self.asked if each.sticky]) if self.wishes.outage else 0)
 
     def run(self) -> Measured:
-        """Ask everything. Raises Unfit where nobody says who answered."""
+        """Ask everything. Raises Unfit where nobody says who answered, Silent where nothing does."""
         found = Measured(left=self.plan.left)
-        with ThreadPoolExecutor(max(1, len(self.columns))) as pool:
+        with side_by_side([column.pace for column in self.columns]) as pool:
 
             def each(work: Callable[[int, Column], T]) -> tuple[T, ...]:
                 return tuple(pool.map(work, range(len(self.columns)), self.columns))
 
+            each(self._alive)
             observed = [each(lambda at, column, asked=asked: self._fresh(at, column, asked)) for asked in self.asked]  # type: ignore[misc]
             name_servers(self.columns, self.asked, observed, self.wishes.doubt)
             for asked, answers in zip(self.asked, observed, strict=True):
@@ -98,34 +94,40 @@ class Measuring:
                     judge(column, column.expected(asked.question.request, None, user=asked.question.user), came, self.wishes.doubt)
                     for column, came in zip(self.columns, answers, strict=True)
                 ]
-            told: set[tuple[str, ...]] = set()
+            back = again.come_back(self.asked)
             for asked in self.asked:
                 found.rows.append(self._row(asked))
-                kind = tuple(text for one in asked.base for text in (one.server, *self.base.texts(one)))
-                if asked.sticky and asked.question.request.method == "GET" and kind not in told:
-                    told.add(kind)
-                    found.rows.append(self._again(asked, each))
-                    found.rows.append(self._forged(asked, each))
-                    found.rows += self._switched(asked, each)
+                if any(asked is one for one in back):
+                    found.rows += again.rows(self.base, asked, self.asked, each, self.wishes.doubt)
             if self.wishes.websocket:
                 found.rows += self._sockets(each)
             found.rows += self._names()
             if self.wishes.outage is not None:
                 found.rows += self._outages(self.wishes.outage, pool)
-            found.rows += [row for question in self.bound if (row := self._bound(question, each)) is not None]
+            found.rows += [row for question in self.bound if (row := again.bound(self.base, question, each, self.wishes.doubt)) is not None]
         found.tester = self._tester()
         found.clients = [self._one_client(at) for at in range(len(self.columns))]
         return found
 
     # Questions of fresh clients --------------------------------------------------------------------------------------
 
+    def _alive(self, at: int, column: Column) -> None:
+        """Raises Silent where none of the first questions is answered with anything: all others would have to wait as long."""
+        asked = [each for each in self.asked if each.different[at] is None][:FIRST]
+        problems = [answer.problem for each in asked if not (answer := column.ask(each.question.request, {}, each.question.user)).status]
+        if asked and len(problems) == len(asked):
+            address = column.address(asked[0].question.request.entry_point)
+            where = f" at {address.url}" if address is not None and address.tls is not None else ""
+            raise Silent(f"{column.name}{where} does not answer: {problems[0]} ({asked[0].question.text}); start it, or put the URL right")
+
     def _fresh(self, at: int, column: Column, asked: Asked) -> list[Observed]:
         if asked.different[at] is not None:
             return []
+        expected = column.expected(asked.question.request, None, user=asked.question.user)
         found = []
         for _ in range(asked.count):
             answer = column.ask(asked.question.request, {}, asked.question.user)
-            found.append(Observed(answer, column.whose(answer, {}), {}))
+            found.append(Observed(answer, column.whose(answer, {}, expected), {}))
         return found
 
     def _row(self, asked: Asked) -> Row:
@@ -134,7 +136,7 @@ class Measuring:
         return Row(
             asked.question.text,
             in_words(asked.base, asked.count, self.wishes.doubt) + (", a trap" if remark else ""),
-            tuple(self._near(cell, column, asked.base) for cell, column in zip(cells, self.columns, strict=True)),
+            tuple(nearly(cell, self.base, column, asked.base) for cell, column in zip(cells, self.columns, strict=True)),
             notes(self.base, asked.base),
             remark,
         )
@@ -151,140 +153,20 @@ class Measuring:
     def _different(self, column: Column, question: Question, base: Sequence[Expected]) -> Cell | None:
         """A cell that says why a proxy is not asked: its dialect cannot say what the document says."""
         if column.address(question.request.entry_point) is None:
-            codes = self._codes(column, base, "loss.")
-            return Cell(codes or "no such entry point", state="loss" if codes else "not asked")
+            said = codes(self.base, column, base, "loss.")
+            return Cell(said or "no such entry point", state="loss" if said else "not asked")
+        if any(one.route in column.closed for one in base):
+            return Cell("keeps the route closed", state="loss")
         if column.document is self.base.document:
             return None
         if not column.ends_tls and not question.request.tls and question.request.entry_point in tls_points(self.base.document):
             return Cell("TLS is not ended here", state="not asked")
         if signature(column, column.expected(question.request, None, user=question.user)) == signature(self.base, base):
             return None
-        codes = self._codes(column, base, "loss.") or self._codes(column, base, "near.")
-        if not codes:
+        said = codes(self.base, column, base, "loss.") or codes(self.base, column, base, "near.")
+        if not said:
             return Cell("lost, and not said", ("the translation changes this, and reports no loss",), "WRONG")
-        return Cell(codes, state="loss")
-
-    def _codes(self, column: Column, base: Sequence[Expected], family: str) -> str:
-        """The findings that have to do with a decision: those of its route, services and middlewares; else all of the family."""
-        names = {one.route for one in base} | {one.service for one in base}
-        routes = {at for at, route in enumerate(self.base.document.routes) if route.name in names}
-        said = [finding for finding in column.losses if str(finding.code).startswith(family)]
-        close = [finding for finding in said if len(finding.path) > 1 and (finding.path[1] in routes or finding.path[1] in names)]
-        return ", ".join(dict.fromkeys(str(finding.code) for finding in (close or said)[:2]))
-
-    def _near(self, cell: Cell, column: Column, base: Sequence[Expected]) -> Cell:
-        """What a dialect only nearly says may come out otherwise, and is named."""
-        codes = self._codes(column, base, "near.") if cell.faults else ""
-        return Cell(f"{codes}: {cell.text}", state="near") if codes else cell
-
-    # The same clients again ------------------------------------------------------------------------------------------
-
-    def _clients(self, at: int, asked: Asked) -> list[Client]:
-        """The first client of each server, those with the most cookies first."""
-        first: dict[str, Client] = {}
-        if asked.different[at] is None:
-            for client in asked.judged[at].clients:
-                if client.jar and not self.columns[at].doubtful(client):
-                    first.setdefault(client.name, client)
-        return list(first.values())[:CLIENTS]
-
-    def _again(self, asked: Asked, each: Callable[[Callable[[int, Column], Cell]], tuple[Cell, ...]]) -> Row:
-        def come_back(at: int, column: Column) -> Cell:
-            if (different := asked.different[at]) is not None:
-                return different
-            clients = self._clients(at, asked)
-            faults = [fault for client in clients for fault in stayed(column, asked.question, client)]
-            if not clients:
-                return Cell("nobody was given a cookie", ("no fresh client was answered and given a cookie",), "WRONG")
-            number = len(clients) * AGAIN
-            return Cell.of(f"{number - len(faults)} of {number}", faults)
-
-        cells = each(come_back)
-        return Row("  the same clients again", "where they were, no new cookie", cells)
-
-    def _forged(self, asked: Asked, each: Callable[[Callable[[int, Column], Cell]], tuple[Cell, ...]]) -> Row:
-        def ask(at: int, column: Column) -> Cell:
-            if (different := asked.different[at]) is not None:
-                return different
-            fresh = column.expected(asked.question.request, None, user=asked.question.user)
-            jar = {column.pools[each.cookie.name][0].name: Kept(FORGED, "", "") for one in fresh for each in one.bound}
-            return self._as(column, asked.question, Client(jar=jar), LEAST)
-
-        names = ", ".join(dict.fromkeys(self.base.pools[b.cookie.name][0].name for one in asked.base for b in one.bound))
-        return Row(f"  with {names} forged", "as if it were not there", each(ask))
-
-    def _as(self, column: Column, question: Question, client: Client, number: int) -> Cell:
-        """So many requests of a client, without counting who answers."""
-        expected = column.expected(question.request, client, user=question.user)
-        came = []
-        for _ in range(number):
-            answer = column.ask(question.request, client.cookies, question.user)
-            came.append(Observed(answer, column.whose(answer, client.cookies), client.cookies))
-        judged = judge(column, expected, came, self.wishes.doubt, count=False)
-        return Cell.of(f"{number - len(judged.faults)} of {number}", judged.faults)
-
-    def _switched(self, asked: Asked, each: Callable[[Callable[[int, Column], Cell]], tuple[Cell, ...]]) -> Iterator[Row]:
-        """Clients of one question who ask another one with their cookies, and then the first again: testers for one request."""
-        own = asked.question.request
-        if any(name == "cookie" for name, _ in own.headers):
-            return
-        for other in self.asked:
-            there = other.question.request
-            same = (there.host, there.path, there.query, there.entry_point, there.tls, there.method) == (
-                own.host, own.path, own.query, own.entry_point, own.tls, own.method,
-            )  # fmt: skip
-            if not same or there.headers == own.headers or {one.who for one in other.base} == {one.who for one in asked.base}:
-                continue
-
-            def ask(at: int, column: Column, other: Asked = other) -> Cell:
-                different = asked.different[at] or other.different[at]
-                if different is not None:
-                    return different
-                faults, clients = [], self._clients(at, asked)
-                for client in clients:
-                    for question in (other.question, asked.question):
-                        wrong, client = one_step(column, question, client)
-                        faults += wrong
-                return Cell.of(f"{len(clients) - len(faults)} of {len(clients)}", faults)
-
-            words = " ".join(f"-b {value}" if name == "cookie" else f"-H '{name}: {value}'" for name, value in there.headers)
-            then = " or ".join(dict.fromkeys(one.who for one in other.base))
-            back = " or ".join(dict.fromkeys(one.who for one in asked.base))
-            yield Row(f"  the same clients with {words}, then without", f"{then}, then {back}", each(ask))
-            return
-
-    # Clients that are bound -------------------------------------------------------------------------------------------
-
-    def _bound(self, question: Question, each: Callable[[Callable[[int, Column], Cell]], tuple[Cell, ...]]) -> Row | None:
-        """Clients whose cookies are made up here, where a proxy's values can be computed."""
-        whose = self._jar(self.base, question, lambda pool, binding: f"{pool}|{binding}")
-        if whose is None:
-            return None
-        base = self.base.expected(question.request, whose)
-        if any(one.unknown for one in base):
-            return None
-
-        def ask(_: int, column: Column) -> Cell:
-            if column.value is None or column.address(question.request.entry_point) is None:
-                return Cell(LEFT_AS_IT_IS, state="not asked")
-            client = self._jar(column, question, column.value)
-            if client is None or signature(column, column.expected(question.request, client)) != signature(self.base, base):
-                codes = self._codes(column, base, "loss.")
-                return Cell(codes or LEFT_AS_IT_IS, state="loss" if codes else "not asked")
-            return self._near(self._as(column, question, client, LEAST), column, base)
-
-        return Row(question.text, " or ".join(dict.fromkeys(one.said for one in base)), each(ask), notes(self.base, base))
-
-    def _jar(self, column: Column, question: Question, value: Callable[[str, str], str]) -> Client | None:
-        """A client that is bound as the question says."""
-        routes = {one.route for one in column.expected(question.request)}
-        client = Client()
-        for name, binding in question.bound:
-            here = column.keys.get(binding, binding)
-            pools = [pool for pool, (cookie, known) in column.pools.items() if cookie.name == name and here in known]
-            pools.sort(key=lambda pool: pool.partition(":")[2] not in routes)
-            client.jar[name] = Kept(value(pools[0], here), pools[0], here) if pools else Kept(FORGED, "", "")
-        return client
+        return Cell(said, state="loss")
 
     # Sockets, names, outages ------------------------------------------------------------------------------------------
 
@@ -334,46 +216,6 @@ class Measuring:
 
     def _one_client(self, at: int) -> tuple[Question, Client] | None:
         for asked in self.asked:
-            if asked.judged and (clients := self._clients(at, asked)):
+            if asked.judged and (clients := again.clients(self.columns[at], at, asked)):
                 return asked.question, clients[0]
         return None
-
-
-def signature(column: Column, expected: Sequence[Expected]) -> dict[object, Fraction]:
-    """What may happen, in words that dialects have in common."""
-    found: dict[object, Fraction] = {}
-    for one in expected:
-        who = column.names.get(one.server, one.server) or (str(one.status) if one.route else "no route")
-        cookies = tuple(sorted(set_cookie(column.pools[each.cookie.name][0], "") for each in one.bound))
-        key = (who, cookies, one.headers, one.location, bool(one.unknown))
-        found[key] = found.get(key, Fraction(0)) + one.share
-    return found
-
-
-def one_step(column: Column, question: Question, client: Client) -> tuple[list[str], Client]:
-    """One request of a client: what went wrong, and the client with the cookies it has then."""
-    expected = column.expected(question.request, client, user=question.user)
-    answer = column.ask(question.request, client.cookies, question.user)
-    name = column.whose(answer, client.cookies)
-    met = column.met(answer, name, expected)
-    if not met:
-        return [f"the client of {client.name} was answered by {name or answer.text} ({question.text})"], client
-    wrong = [list(column.faults(answer, one)) for one in met]
-    best = min(range(len(met)), key=lambda at: len(wrong[at]))
-    return (["; ".join(wrong[best])] if wrong[best] else []), column.client(answer, name, met[best], client)
-
-
-def stayed(column: Column, question: Question, client: Client, times: int = AGAIN, down: frozenset[str] = frozenset()) -> list[str]:
-    """Come back again and again; what went wrong."""
-    faults = []
-    expected = column.expected(question.request, client, down, question.user)
-    pinned = any(kept.binding == client.server for kept in client.jar.values())
-    for _ in range(times):
-        answer = column.ask(question.request, client.cookies, question.user)
-        name = column.whose(answer, client.cookies)
-        met = column.met(answer, name, expected)
-        if not met or (pinned and name != client.name):
-            faults.append(f"the client of {client.name} was answered by {name or answer.text}")
-        elif wrong := list(column.faults(answer, met[0])):
-            faults.append("; ".join(wrong))
-    return faults

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pinfeather.verify.asking import Answer, Unfit
+from pinfeather.verify.demo import NAMED
 
 WHOAMI = "^Hostname: (.+)$"
 """How `traefik/whoami`, and a demo server, names itself."""
@@ -23,12 +24,17 @@ class Identify(Protocol):
     def said(self) -> str:
         """How, in the words of `--identify`."""
 
+    @property
+    def of_head(self) -> bool:
+        """Whether the answer to a HEAD says it, too."""
+
     def name(self, answer: Answer) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ByHeader:
     field: str
+    of_head: bool = True
 
     @property
     def said(self) -> str:
@@ -41,6 +47,8 @@ class ByHeader:
 class ByBody:
     """By a regex (RE2, `^` and `$` hold at lines): its first group, or all of what it finds."""
 
+    of_head = False
+
     def __init__(self, pattern: str) -> None:
         """Raises Unfit for what is no regex."""
         import re2
@@ -50,12 +58,25 @@ class ByBody:
         try:
             self._pattern = re2.compile(f"(?m){pattern}", options=options)
         except re2.error as problem:
-            raise Unfit(f"--identify body:{pattern}: it is no regex ({problem})") from None
+            why = problem.args[0].decode() if problem.args and isinstance(problem.args[0], bytes) else problem
+            raise Unfit(f"--identify body:{pattern}: it is no regex ({why})") from None
         self.said = f"body:{pattern}"
 
     def name(self, answer: Answer) -> str:
         found = self._pattern.search(answer.body)
         return "" if found is None else str(found[1 if self._pattern.groups else 0] or "").strip()
+
+
+class ByDemo(ByBody):
+    """As demo servers do: in the words of `traefik/whoami`, and in a header field of every answer."""
+
+    of_head = True
+
+    def __init__(self) -> None:
+        super().__init__(WHOAMI)
+
+    def name(self, answer: Answer) -> str:
+        return ", ".join(answer.values(NAMED)) or super().name(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,7 @@ class ByCookie:
 
     values: Mapping[tuple[str, str], str]
     said: str = "cookie"
+    of_head: bool = True
 
     def name(self, answer: Answer) -> str:
         pairs = (line.partition(";")[0].partition("=") for line in answer.values("set-cookie"))
@@ -122,41 +144,77 @@ class Known:
 
 @dataclass(slots=True)
 class Learnt:
-    """Nothing is known at first. `given`: name -> service, as the user says."""
+    """Nothing is known at first. `servers`: service -> its servers' keys; two services may share some, and a name is one server's.
 
+    `given`: name -> service, as the user says.
+    """
+
+    servers: Mapping[str, frozenset[str]]
     given: Mapping[str, str] = field(default_factory=dict)
     exact: bool = False
-    _services: dict[str, frozenset[str]] = field(default_factory=dict)
+    by_weights: dict[str, None] = field(default_factory=dict)
+    """Names of which only the weights say whose they are: whether two of them are swapped nobody knows."""
+    _keys: dict[str, frozenset[str]] = field(default_factory=dict)
     _first: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    _asked: dict[str, None] = field(default_factory=dict)
     _faults: dict[str, str] = field(default_factory=dict)
 
     def learn(self, name: str, services: frozenset[str], question: str) -> None:
+        self._asked.update(dict.fromkeys(sorted(services)))
         if name in self.given or not services:
             return
-        before = self._services.get(name)
-        both = services if before is None else before & services
+        keys = frozenset(key for service in services for key in self._of(service))
+        before = self._keys.get(name)
+        both = keys if before is None else before & keys
         if both:
             if before is None or both != before:
-                self._services[name] = both
-                self._first[name] = question, both
+                self._keys[name] = both
+                self._first[name] = question, services
             return
         where, which = self._first[name]
         self._faults.setdefault(
             name, f"{name} answered for {_or(which)} ({where}) and for {_or(services)} ({question}): one name on two services"
         )
 
+    def by_words(self) -> None:
+        """A name that is a service's, or begins with it as a pod's does, is of that service, where it may be several."""
+        for name, services in self.names().items():
+            said = [service for service in services if name == service or name.startswith((f"{service}-", f"{service}."))]
+            if name in self._keys and len(services) > 1 and said:
+                self._keys[name] &= self._of(max(said, key=len))
+
+    def settle(self, name: str, keys: frozenset[str]) -> None:
+        """It is one of these servers, and none of the others that it might have been: the weights say so, and nothing else."""
+        self._keys[name] = keys
+        self.by_weights[name] = None
+
     def may(self, name: str, service: str, server: str) -> bool:  # noqa: ARG002 - every naming has the same shape
         if name in self.given:
             return self.given[name] == service
-        found = self._services.get(name)
-        return found is None or service in found
+        keys = self._keys.get(name)
+        return keys is None or not keys.isdisjoint(self._of(service))
 
     def faults(self) -> list[str]:
         return list(self._faults.values())
 
     def names(self) -> Mapping[str, frozenset[str]]:
-        """What was learnt."""
-        return {**self._services, **{name: frozenset((service,)) for name, service in self.given.items()}}
+        """The services that each name may stand for, among those that somebody was asked for."""
+        found = {name: self.whose(keys) for name, keys in self._keys.items()}
+        return {**found, **{name: frozenset((service,)) for name, service in self.given.items()}}
+
+    def whose(self, keys: frozenset[str]) -> frozenset[str]:
+        """The services that have one of these servers, among those that somebody was asked for."""
+        return frozenset(each for each in self._asked if not keys.isdisjoint(self._of(each)))
+
+    def places(self, name: str) -> tuple[frozenset[str], ...]:
+        """The servers that it may be, those together that the same services have: nothing but the weights tells these apart."""
+        together: dict[frozenset[str], list[str]] = {}
+        for key in sorted(self._keys.get(name, ())):
+            together.setdefault(frozenset(each for each in self._asked if key in self._of(each)), []).append(key)
+        return tuple(frozenset(keys) for keys in together.values())
+
+    def _of(self, service: str) -> frozenset[str]:
+        return self.servers.get(service) or frozenset((service,))
 
 
 def _or(services: frozenset[str]) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from pinfeather.model.decide import Request
 from pinfeather.model.noun import seconds
 from pinfeather.model.services import HealthCheck, LoadBalancer
+from pinfeather.verify.again import stayed
 from pinfeather.verify.asking import Address, Silent, Unfit, ask
 from pinfeather.verify.column import Client, Column
 from pinfeather.verify.judging import Cell, Row
@@ -22,6 +23,10 @@ MARGIN = 1.5
 """Seconds that a health check may take over interval and timeout, on a busy machine."""
 MOST = 3
 """So many services lose a server, one after the other."""
+POLLS = 60
+"""So often is asked, at most, whether a server that has gone is noticed, and as often whether one that is back is."""
+STAY = 5
+"""Requests of a client that is not moved."""
 _INTERVAL, _TIMEOUT = "30s", "5s"  # of a health check that does not say: Traefik 3.7, pkg/config/dynamic/http_config.go
 
 
@@ -71,7 +76,8 @@ class ByCommand:
         except (OSError, subprocess.TimeoutExpired) as problem:
             raise Silent(f"{shlex.join(words)}: {problem}") from None
         if done.returncode:
-            raise Silent(f"{shlex.join(words)} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-200:]}")
+            said = (done.stderr or done.stdout).strip()[-200:]
+            raise Silent(f"{shlex.join(words)} ended with {done.returncode}" + (f": {said}" if said else ""))
 
 
 class _Pause(NamedTuple):
@@ -93,6 +99,18 @@ def _longest(check: HealthCheck, interval: str | None) -> float:
     return seconds(interval or check.interval or _INTERVAL) + seconds(check.timeout or _TIMEOUT)
 
 
+def most_of_outages(base: Column, questions: Sequence[Question]) -> int:
+    """How many requests all of it takes, at most."""
+    expected = (one for question in questions for one in base.expected(question.request, None, user=question.user))
+    services = [service for service in dict.fromkeys(one.service for one in expected) if _may_lose_one(base, service)]
+    return min(len(services), MOST) * 2 * (POLLS + 1 + STAY)
+
+
+def _may_lose_one(base: Column, service: str) -> bool:
+    balancer = base.document.services.get(service)
+    return isinstance(balancer, LoadBalancer) and len(balancer.servers) > 1 and balancer.health_check is not None
+
+
 def closed(
     base: Column,
     columns: Sequence[Column],
@@ -106,10 +124,7 @@ def closed(
     """A row for each service of a question with a health check, several servers and pinned clients. `done`: those before."""
     expected = base.expected(question.request, None, user=question.user)
     for service in dict.fromkeys(one.service for one in expected):
-        balancer = base.document.services.get(service)
-        if not isinstance(balancer, LoadBalancer) or len(balancer.servers) < 2 or service in done or len(done) >= MOST:
-            continue
-        if _pause(base, service) is None:
+        if not _may_lose_one(base, service) or service in done or len(done) >= MOST:
             continue
         row = _row(base, columns, question, service, clients, different, outage, pool)
         if row is not None:
@@ -183,11 +198,11 @@ def _moved(column: Column, question: Question, client: Client, limit: float) -> 
     meanwhile: Counter[str] = Counter()
     while (waited := column.pace.now() - started) <= limit:
         answer = column.ask(question.request, client.cookies, question.user)
-        name = column.whose(answer, client.cookies)
+        name = column.whose(answer, client.cookies, expected)
         waited = column.pace.now() - started
         if not name or name == client.name:  # who is told to stop may end what it has begun
             meanwhile[answer.text] += 1
-            column.pace.pause()
+            column.pace.pause(limit / POLLS)
             continue
         text = f"{waited:.2f} s" + "".join(f", {count} x {said}" for said, count in meanwhile.items())
         met = column.met(answer, name, expected)
@@ -202,21 +217,20 @@ def _moved(column: Column, question: Question, client: Client, limit: float) -> 
 
 def _still(column: Column, question: Question, client: Client | None, down: set[str] | None = None) -> list[str]:
     """A client of a server that is there is not moved."""
-    from pinfeather.verify.measure import stayed
-
-    return [] if client is None else stayed(column, question, client, 5, frozenset(down or ()))
+    return [] if client is None else stayed(column, question, client, STAY, frozenset(down or ()))
 
 
 def _returned(column: Column, question: Question, client: Client, limit: float) -> list[str]:
     """Wait until the client's server is asked again."""
     started = column.pace.now()
     said = ""
+    expected = column.expected(question.request, client, user=question.user)
     while column.pace.now() - started <= limit:
         answer = column.ask(question.request, client.cookies, question.user)
-        said = column.whose(answer, client.cookies) or answer.text
+        said = column.whose(answer, client.cookies, expected) or answer.text
         if said == client.name:
             return []
-        column.pace.pause()
+        column.pace.pause(limit / POLLS)
     return [f"its server is back, and still not asked after {limit:.1f} s ({said} answered)"]
 
 
@@ -226,4 +240,11 @@ def command(stop: str | None, restart: str | None) -> ByCommand | None:
         return None
     if stop is None or restart is None:
         raise Unfit("--stop and --restart are said together: commands that stop a server and start it again; {} is its URL")
+    for flag, text in (("--stop", stop), ("--restart", restart)):
+        try:
+            words = shlex.split(text)
+        except ValueError as problem:
+            raise Unfit(f"{flag} {text}: {str(problem).lower()}") from None
+        if not words:
+            raise Unfit(f"{flag}: it is no command")
     return ByCommand(stop, restart)

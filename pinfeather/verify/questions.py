@@ -8,10 +8,14 @@ from fractions import Fraction
 
 from pinfeather._curl import line
 from pinfeather.model.decide import Request
+from pinfeather.model.decide_tcp import Connection, TcpTable
 from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.match import Cookie, Header, leaves
+from pinfeather.model.normal import lifted
+from pinfeather.model.overlap import same_host
+from pinfeather.model.request import undotted
 from pinfeather.testing.probes import ANYWHERE, probes
-from pinfeather.verify.binomial import to_see, to_see_each
+from pinfeather.verify.binomial import to_notice_each, to_see, to_see_each
 from pinfeather.verify.column import Column, Expected
 from pinfeather.verify.effects import guarded
 
@@ -20,6 +24,10 @@ LEAST = 3
 """Requests of a question whose answer is always the same."""
 MOST = 120
 """Probes that are made of a document."""
+_OF_THE_HOP = frozenset(
+    ("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
+)  # fmt: skip
+"""Fields that decide how a request is read: who makes one up sends something else than was meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +75,26 @@ def plan(document: Document, columns: Sequence[Column], methods: Sequence[str], 
     if not points:
         return found
     with_tls = tls_points(document)
+    streams = TcpTable.of(document) if document.tcp_routes else None
     seen: dict[tuple[object, ...], Question] = {}
     for request, state in probes(document, MOST):
         if state.servers or "nobody" in request.bindings.values() or (request.bindings and not bound):
             continue
-        if request.entry_point in ("", ANYWHERE):
-            request = request._replace(entry_point=points[0])
-        asked = _fitted(request, points, columns, with_tls)
-        if asked is None:
-            if not request.bindings:
-                _left(found, document, request, points, with_tls)
-            continue
-        if methods and asked.method not in methods:
-            found.leave(f"they are {asked.method}: say --methods {asked.method}")
-            continue
-        whose = tuple(sorted(request.bindings.items()))
-        plain = asked._replace(bindings={})
-        told = asked.entry_point != points[0] and len(points) > 1
-        leads = not whose and not told and any(one.service for one in columns[0].expected(plain))
-        alike = [Question(each) for each in _lookalikes(document, plain)] if leads else []
-        for question in (Question(plain, whose, None, told), *alike):
-            seen.setdefault((question.text, question.request.tls), question)
+        for asked in _placed(_secured(document, request), points, columns, with_tls):
+            if asked is None:
+                if not request.bindings:
+                    _left(found, document, request, points, with_tls)
+                continue
+            if (why := _not_asked(asked, columns, methods) or _tcp_takes(document, streams, asked)) is not None:
+                found.leave(why)
+                continue
+            whose = tuple(sorted(request.bindings.items()))
+            plain = asked._replace(bindings={})
+            told = asked.entry_point != points[0] and len(points) > 1
+            leads = not whose and not told and any(one.service for one in columns[0].expected(plain))
+            alike = [Question(each) for each in _lookalikes(document, plain)] if leads else []
+            for question in (Question(plain, whose, None, told), *alike):
+                seen.setdefault((question.text, question.request.tls), question)
     for question in sorted(seen.values(), key=lambda one: _place(columns[0], one)):
         found.questions.append(question)
         if user is not None and guarded(document) and not question.bound:
@@ -101,6 +108,53 @@ def _place(column: Column, question: Question) -> tuple[bool, bool, int, int]:
         return True, False, 0, 0
     services = {one.service for one in column.expected(question.request)}
     return False, services == {""}, -len(services), len(question.request.headers)
+
+
+def _secured(document: Document, request: Request) -> Request:
+    """The request with TLS, where its entry point speaks nothing else."""
+    point = document.entry_points.get(request.entry_point)
+    if request.tls or not isinstance(point, EntryPoint) or point.tls is not True:
+        return request
+    return request._replace(tls=True, sni=request.host)
+
+
+def _placed(request: Request, points: Sequence[str], columns: Sequence[Column], with_tls: frozenset[str]) -> Iterator[Request | None]:
+    """The request at its entry point; one that names none at the first, and if it is plain at the others, too. None: it cannot be sent."""
+    if request.entry_point not in ("", ANYWHERE):
+        yield _fitted(request, points, columns, with_tls)
+        return
+    yield _fitted(request._replace(entry_point=points[0]), points, columns, with_tls)
+    if request.bindings or request.headers:
+        return
+    for point in points[1:]:
+        address = columns[0].address(point)
+        tls = address.tls if address is not None and address.tls is not None else point in with_tls
+        there = _fitted(request._replace(entry_point=point, tls=tls, sni=request.host if tls else ""), points, columns, with_tls)
+        if there is not None and any(one.service for one in columns[0].expected(there)):
+            yield there
+
+
+def _not_asked(request: Request, columns: Sequence[Column], methods: Sequence[str]) -> str | None:
+    """Why a request that could be sent is not."""
+    if request.method in ("CONNECT", "TRACE"):
+        return f"they are {request.method}, which no proxy routes"
+    if methods and request.method not in methods:
+        return f"they are {request.method}: say --methods {request.method}"
+    if request.method == "HEAD" and not all(column.identify.of_head for column in columns):
+        return "they are HEAD, whose answer has no body to find a name in: say --identify header:NAME"
+    name = next((name for name, _ in request.headers if name in _OF_THE_HOP), None)
+    return None if name is None else f"they say {name!r}, which decides how a request is read"
+
+
+def _tcp_takes(document: Document, streams: TcpTable | None, request: Request) -> str | None:
+    """Why a request may never be read as HTTP: in plain TCP routes come first, with TLS where no HTTP route names the host."""
+    connection = Connection(request.entry_point, request.tls, (request.sni or None) if request.tls else None, client=request.client)
+    if streams is None or (way := streams.first(connection)) is None:
+        return None
+    name = undotted(request.sni.lower())
+    if request.tls and any(same_host(host, name) for route in document.routes for host in lifted(route).hosts if host != "*"):
+        return None
+    return f"the TCP route {document.tcp_routes[way.rung.route].name!r} takes the connection"
 
 
 def _fitted(request: Request, points: Sequence[str], columns: Sequence[Column], with_tls: frozenset[str]) -> Request | None:
@@ -184,21 +238,31 @@ def literal(regex: str) -> str:
 # How often ----------------------------------------------------------------------------------------------------------------
 
 
-def counts(expected: Sequence[tuple[Expected, ...]], doubt: Fraction, exact: bool) -> list[int]:
-    """How often each question is to be sent: the first of those that expect the same so often that each share is told from none and
-    from all; the others so often that they are told from every other expectation. Raises ValueError where that is too often.
+Rungs = tuple[frozenset[tuple[str, int | None]], str, bool]
+
+
+def rungs(question: Question, expected: Iterable[Expected]) -> Rungs:
+    """The routes and canaries that answer a question, its entry point, and whether TLS is spoken."""
+    return frozenset((one.route, one.canary) for one in expected), question.request.entry_point, question.request.tls
+
+
+def counts(questions: Sequence[Question], expected: Sequence[tuple[Expected, ...]], doubt: Fraction, exact: bool) -> list[int]:
+    """How often each question is to be sent: the first of those that one route, or one canary, answers at an entry point with the same
+    shares so often that another share would be noticed (`binomial.to_notice`), and each server that pins somebody is seen; the others so
+    often that they are told from every other expectation. Raises ValueError where that is too often.
     """
     shares = [_shares(each, exact) for each in expected]
     kinds = list(dict.fromkeys(tuple(each.items()) for each in shares))
-    whole: set[tuple[tuple[str, Fraction], ...]] = set()
+    whole: set[tuple[object, ...]] = set()
     found = []
-    for each in shares:
-        kind = tuple(each.items())
+    for question, each, outcomes in zip(questions, shares, expected, strict=True):
+        kind = tuple(each.items()), rungs(question, outcomes)
         if kind not in whole:
             whole.add(kind)
-            found.append(max(LEAST, to_see_each(each.values(), doubt)))
+            servers = _shares(outcomes, True).values() if any(one.bound for one in outcomes) else ()
+            found.append(max(LEAST, to_notice_each(each.values(), doubt), to_see_each(servers, doubt)))
         else:
-            found.append(max([LEAST, *(_apart(each, dict(other), doubt) for other in kinds if other != kind)]))
+            found.append(max([LEAST, *(_apart(each, dict(other), doubt) for other in kinds if other != kind[0])]))
     return found
 
 

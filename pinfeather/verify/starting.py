@@ -27,7 +27,7 @@ from pinfeather.translators.contract import AnyTranslator, Emitted
 from pinfeather.verify import voyager_cfg
 from pinfeather.verify.asking import Address, Pace, Silent, Unfit, insecure
 from pinfeather.verify.column import Column
-from pinfeather.verify.naming import WHOAMI, ByBody, Known
+from pinfeather.verify.naming import ByDemo, Known
 from pinfeather.verify.placing import DEADLINE, DemoServers, Placed, eager
 from pinfeather.verify.questions import entry_points
 
@@ -71,7 +71,7 @@ def _column(name: str, stage: Stage, projection: Projection, ports: Mapping[str,
         name=name,
         document=projection.kept,
         entries={point: Address("127.0.0.1", port, None, context) for point, port in ports.items()},
-        identify=ByBody(WHOAMI),
+        identify=ByDemo(),
         naming=Known(placed.names),
         pace=stage.pace(),
         shared=True,
@@ -136,7 +136,9 @@ def _reference(stage: Stage) -> Column:
     said = f"the reference proxy: pinfeather proxy --traefik-compat {path.name}"
     missing = [f"it does not serve the entry point {point!r}" for point in stage.points if point not in ports]
     shut = [f"it keeps the route {route!r} closed: {why}" for route, why in closed.items()]
-    return _column("reference", stage, Projection(document, ()), ports, (said, *_listening(ports), *missing, *shut))
+    column = _column("reference", stage, Projection(document, ()), ports, (said, *_listening(ports), *missing, *shut))
+    column.closed = frozenset(closed)
+    return column
 
 
 def _closed(port: int) -> Mapping[str, str]:

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pinfeather._curl import line
+from pinfeather._render import plain
 from pinfeather.verify.column import Client, Column
-from pinfeather.verify.judging import Row
+from pinfeather.verify.judging import Cell, Row
 from pinfeather.verify.questions import Question
 
 WIDTH = 140
@@ -41,7 +42,21 @@ class Report(NamedTuple):
         return all(row.holds for row in self.rows)
 
 
+def _plain(report: Report) -> Report:
+    """With all that came over the network made printable: names, cookies and header fields are whatever a server sends."""
+
+    def cell(one: Cell) -> Cell:
+        return Cell(plain(one.text), tuple(map(plain, one.faults)), one.state)
+
+    rows = [
+        Row(plain(row.question), plain(row.expected), tuple(map(cell, row.cells)), tuple(map(plain, row.notes)), plain(row.remark))
+        for row in report.rows
+    ]
+    return report._replace(rows=rows, said=[*map(plain, report.said)])
+
+
 def text(report: Report, *, colours: bool = False, every: bool = False) -> str:
+    report = _plain(report)
     rows, hidden = _shown(report.rows, every)
     marks = _marks(rows)
     parts = ["\n".join((report.title, *report.started))]
@@ -65,6 +80,7 @@ def text(report: Report, *, colours: bool = False, every: bool = False) -> str:
 
 def markdown(report: Report, *, every: bool = False) -> str:
     """For a pull request's comment."""
+    report = _plain(report)
     rows, hidden = _shown(report.rows, every)
     marks = _marks(rows)
     names = [column.name for column in report.columns]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,8 +12,8 @@ from pinfeather.model.decide_tcp import Connection, TcpTable, outcomes_tcp, spea
 from pinfeather.model.document import Document
 from pinfeather.model.match import ServerNameIs, leaves
 from pinfeather.model.services import TcpLoadBalancer
-from pinfeather.verify.asking import PATIENCE, Address, Unfit, connect
-from pinfeather.verify.binomial import bounds, to_see_each
+from pinfeather.verify.asking import PATIENCE, Address, Unfit, connect, side_by_side
+from pinfeather.verify.binomial import bounds, to_notice_each
 from pinfeather.verify.column import Column
 from pinfeather.verify.judging import Cell, Row
 
@@ -51,7 +50,7 @@ def tcp_questions(base: Column, doubt: Fraction) -> list[TcpQuestion]:
         )
         affinity = any(_by_address(base.document, service) for service, _, _ in shares)
         try:
-            count = LEAST if affinity else max(LEAST, to_see_each((share for _, _, share in shares), doubt))
+            count = LEAST if affinity else max(LEAST, to_notice_each((share for _, _, share in shares), doubt))
         except ValueError as problem:
             raise Unfit(f"{problem}: that is more than is asked here; a weight is that small") from None
         found.append(TcpQuestion(connection, shares, count, affinity))
@@ -86,7 +85,7 @@ def _by_address(document: Document, name: str) -> bool:
 
 def tcp_rows(base: Column, columns: Sequence[Column], doubt: Fraction) -> Iterator[Row]:
     """A row for each question, asked of all proxies at the same time."""
-    with ThreadPoolExecutor(max(1, len(columns))) as pool:
+    with side_by_side([column.pace for column in columns]) as pool:
         for question in tcp_questions(base, doubt):
             cells = pool.map(lambda column, question=question: _cell(base, column, question, doubt), columns)
             yield Row(question.text, _in_words(question), tuple(cells))

@@ -13,7 +13,7 @@ from pinfeather.verify.binomial import bounds
 from pinfeather.verify.column import Column, Expected
 from pinfeather.verify.judging import Cell, Judged, Observed
 from pinfeather.verify.naming import Learnt
-from pinfeather.verify.questions import Question
+from pinfeather.verify.questions import Question, Rungs, rungs
 
 MOST = 4096
 """So many ways to share out names over services are tried."""
@@ -29,6 +29,11 @@ class Asked:
     different: tuple[Cell | None, ...]
     """Of each proxy, why it is not asked."""
     judged: list[Judged] = field(default_factory=list)
+
+    @property
+    def rungs(self) -> Rungs:
+        """The route and canary that answer, and the entry point."""
+        return rungs(self.question, self.base)
 
     @property
     def sticky(self) -> bool:
@@ -66,26 +71,34 @@ def name_servers(
 
 
 def _settle(column: Column, naming: Learnt, came: Sequence[tuple[Asked, Sequence[Observed]]], doubt: Fraction) -> None:
-    """A name that may be several services is the one that the counts allow: each way to share names out is held against the weights.
+    """A name that may be in several places is in the one that the counts allow: each way to share names out is held against the weights.
 
     Where none fits, the nearest is taken, so that the counts are called wrong; where several do, the first: nothing tells them apart.
+    Raises Unfit where the ways are too many to try.
     """
-    open_ = {name: sorted(services) for name, services in naming.names().items() if len(services) > 1}
+    naming.by_words()
+    open_ = {name: places for name in naming.names() if len(places := naming.places(name)) > 1}
     ways = 1
-    for services in open_.values():
-        ways *= len(services)
-    if not open_ or ways > MOST:
+    for places in open_.values():
+        ways *= len(places)
+    if not open_:
         return
+    if ways > MOST:
+        services = sorted({service for name in open_ for service in naming.names()[name]})
+        raise Unfit(
+            f"{column.name}: {len(open_)} servers answer for {' and '.join(services)}, and no question tells whose they are; they are too "
+            f"many to tell by the weights. Say it: --name {next(iter(open_))}={services[0]}, and so on for {', '.join(list(open_)[1:4])} …"
+        )
     counts = [_count(column, one, row) for one, row in came if row]
-    fixed = {name: next(iter(services)) for name, services in naming.names().items() if len(services) == 1}
+    fixed = {name: services for name, services in naming.names().items() if name not in open_}
 
-    def amiss(way: Sequence[str]) -> Fraction:
-        whose = {**fixed, **dict(zip(open_, way, strict=True))}
+    def amiss(way: Sequence[frozenset[str]]) -> Fraction:
+        whose = {**fixed, **{name: naming.whose(keys) for name, keys in zip(open_, way, strict=True)}}
         return sum((_amiss(count, shares, whose, doubt) for count, shares in counts), Fraction(0))
 
     best = min(product(*open_.values()), key=amiss)
-    for name, service in zip(open_, best, strict=True):
-        naming.learn(name, frozenset((service,)), "the weights")
+    for name, keys in zip(open_, best, strict=True):
+        naming.settle(name, keys)
 
 
 def _count(column: Column, one: Asked, row: Sequence[Observed]) -> tuple[Counter[str], Mapping[str, Fraction]]:
@@ -96,12 +109,15 @@ def _count(column: Column, one: Asked, row: Sequence[Observed]) -> tuple[Counter
     return Counter(each.name for each in row if each.name), shares
 
 
-def _amiss(count: Counter[str], shares: Mapping[str, Fraction], whose: Mapping[str, str], doubt: Fraction) -> Fraction:
-    """How far the counts of services are from what chance explains."""
+def _amiss(count: Counter[str], shares: Mapping[str, Fraction], whose: Mapping[str, frozenset[str]], doubt: Fraction) -> Fraction:
+    """How far the counts of services are from what chance explains. A name of two services that may both answer counts for neither."""
     asked = count.total()
     found = Counter[str]()
     for name, number in count.items():
-        found[whose.get(name, "")] += number
+        services = [service for service in whose.get(name, ()) if service in shares]
+        if len(services) > 1:
+            return Fraction(0)
+        found.update(dict.fromkeys(services, number))
     return sum(_outside(found[service], asked, share, doubt) for service, share in shares.items()) or Fraction(0)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinfeather.verify.binomial import MOST, bounds, to_see, to_see_each
+from pinfeather.verify.binomial import MOST, ODDS, bounds, to_notice, to_notice_each, to_see, to_see_each
 
 
 def _probabilities(asked: int, share: Fraction) -> list[Fraction]:
@@ -63,3 +63,36 @@ def test_a_share_that_is_always_or_nearly_never_there() -> None:
         to_see(Fraction(0))
     with pytest.raises(ValueError, match="takes"):
         to_see(Fraction(1, MOST * 100))
+
+
+@pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(1, 3), Fraction(1, 10), Fraction(9, 10), Fraction(1, 40)])
+def test_three_times_the_odds_are_noticed_all_but_one_time_of_a_hundred(share: Fraction) -> None:
+    """Worked out here in whole numbers, of the smaller side; a tenth fewer would not do, where it is not the sight of none that asks for so many."""
+    small = min(share, 1 - share)
+    other = ODDS * small / (1 + (ODDS - 1) * small)
+
+    def missed(asked: int) -> Fraction:
+        low, high = bounds(asked, small)
+        chances, term = Fraction(0), (1 - other) ** asked
+        for count in range(high + 1):
+            chances += term if count >= low else 0
+            term = term * (asked - count) / (count + 1) * other / (1 - other)
+        return chances
+
+    asked = to_notice(share)
+    assert missed(asked) <= Fraction(1, 100)
+    assert bounds(asked, small)[0] >= 1, "none at all is noticed"
+    assert missed(asked * 9 // 10) > Fraction(1, 100)
+
+
+def test_what_has_one_outcome_is_asked_once() -> None:
+    assert to_notice(Fraction(1)) == 1
+    assert to_notice_each([Fraction(1), Fraction(0)]) == 1
+    assert to_notice_each([Fraction(1, 2), Fraction(1, 10)]) == to_notice(Fraction(1, 10))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.fractions(Fraction(1, 50), Fraction(49, 50), max_denominator=50))
+def test_bounds_are_those_of_the_other_side(asked: int, share: Fraction) -> None:
+    low, high = bounds(asked, share)
+    assert bounds(asked, 1 - share) == (asked - high, asked - low)

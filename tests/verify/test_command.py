@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ import pytest
 
 from pinfeather.cli import main
 from pinfeather.verify.asking import Pace
+from tests.required import missing
 
 ROOT = Path(__file__).parents[2]
 ONE = """pinfeather: v1
@@ -104,7 +107,7 @@ def test_only_get_and_head_are_sent_unless_more_is_asked_for(document: Path, pro
 def test_what_is_asked_is_told_before_and_kept(document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(document), "--url", proxy.url, *WHO, "--rate", "500"]) == 0
     said = capsys.readouterr().err
-    (most,) = re.findall(r"asking up to (\d+) requests of each proxy, of 2000 at most, 500 a second", said)
+    (most,) = re.findall(r"asking up to (\d+) requests of each proxy, of 5000 at most, 500 a second", said)
     assert len(proxy.asked) <= int(most)
 
 
@@ -151,6 +154,11 @@ def test_who_does_not_name_itself_is_said(document: Path, proxy: Server, capsys:
         (["--url", "PROXY", "--stop", "true", "--restart", "true"], 2, "nobody knows which server a client is with"),
         (["--url", "https://127.0.0.1:1", "--ca", "/nothing"], 2, "--ca /nothing: no such file or directory"),
         (["--url", "http://127.0.0.1:1", "--demo"], 4, "the demo server at http://127.0.0.1:2 does not answer"),
+        (["--url", "http://127.0.0.1:0"], 2, "is not of the form http://host:port"),
+        (["--url", "http://a..b/"], 2, "'a..b' is no name of a host"),
+        (["--url", ":web=http://127.0.0.1:1"], 2, "the proxy in front of the `:` has no name"),
+        (["--url", "PROXY", "--identify", "cookie", "--stop", "kill 'x", "--restart", "true"], 2, "--stop kill 'x: no closing quotation"),
+        (["--url", "PROXY", "--stop", "true", "--restart", " "], 2, "--restart: it is no command"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -168,6 +176,103 @@ def test_what_is_wrong_is_one_line(
     assert found.out == ""
     assert said in found.err
     assert len(found.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--rate", "1e-400"],
+        ["--rate", "1e400"],
+        ["--methods", "G ET"],
+        ["--methods", "A\r\nX: y"],
+        ["--budget", "9" * 5000],
+        ["--budget", "0"],
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_wrong_usage(
+    words: list[str], document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(document), "--url", proxy.url, *words])
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()[-1]) < 200
+
+
+TWO_POINTS = """pinfeather: v1
+entry_points: {public: 8000, internal: 8001, secure: {port: 8443, tls: true}}
+routes: [{name: a, hosts: [a.example], to: a}]
+services: {a: {servers: [{url: "http://10.0.0.1:80"}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("{}", "one of public, internal, secure"),
+        ("secure={}", "the entry point 'secure' speaks TLS"),
+    ],
+)
+def test_a_url_that_may_be_any_entry_point_or_is_not_as_it_says(
+    url: str, said: str, tmp_path: Path, proxy: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO_POINTS)
+    assert main(["verify", str(path), "--url", url.format(proxy.url)]) == 2
+    assert said in capsys.readouterr().err
+    assert proxy.asked == []
+
+
+def test_each_url_is_asked(tmp_path: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """A route that stands at every entry point is asked at each that a URL is given for."""
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO_POINTS)
+    urls = ["--url", f"public={proxy.url}", "--url", f"internal={proxy.url}"]
+    assert main(["verify", str(path), *urls, *WHO, "--rate", "1000", "--report", "json"]) == 0
+    asked = {row["question"] for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert {"GET http://a.example/", "GET http://a.example/ at internal"} <= asked
+
+
+UNASKED = {
+    "HEAD": ("method: HEAD", "they are HEAD, whose answer has no body to find a name in: say --identify header:NAME"),
+    "CONNECT": ("method: CONNECT", "they are CONNECT, which no proxy routes"),
+    "framing": ("header: {name: Content-Length, value: '5'}", "they say 'content-length', which decides how a request is read"),
+    "the host": ("header: {name: Host, value: x}", "they say 'host', which decides how a request is read"),
+}
+
+
+@pytest.mark.parametrize("case", UNASKED)
+def test_what_cannot_be_asked_is_counted_with_its_reason(
+    case: str, tmp_path: Path, proxy: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    match, why = UNASKED[case]
+    path = tmp_path / "left.yaml"
+    path.write_text(ONE.format(more="").replace("match: {method: POST}", f"match: {{{match}}}"))
+    proxy.name = ""
+    assert main(["verify", str(path), "--url", proxy.url, "--identify", "body:^(.*)$", "--rate", "1000", "--methods", "PUT"]) in (0, 1, 2)
+    out = capsys.readouterr()
+    assert why in out.out or "nobody says who answered" in out.err
+    assert "HEAD" not in proxy.asked
+
+
+def test_a_document_of_which_nothing_can_be_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """HAProxy as Voyager configures it has no servers by URL at a port of its own: all of the document is lost."""
+    if shutil.which("haproxy", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))) is None:
+        missing("haproxy (the package haproxy brings one)")
+    path = tmp_path / "lost.yaml"
+    path.write_text(TWO_POINTS.replace("10.0.0.1:80", "127.0.0.1:2"))
+    for report in ("text", "json", "markdown"):
+        assert main(["verify", str(path), "--start", "haproxy", "--report", report]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "nothing of this document can be asked of haproxy: loss." in said.err
+
+
+def test_what_a_server_sends_cannot_steer_a_terminal(document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    proxy.name = "\x1b[31mone"
+    main(["verify", str(document), "--url", proxy.url, *WHO, "--rate", "1000"])
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\\x1b[31mone is a" in out
 
 
 def test_no_file_and_no_value(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ from pinfeather.cli import main
 from pinfeather.proxy.loading import load_canonical
 from pinfeather.testing.traefik import Traefik, find_traefik
 from pinfeather.translators import builtin
+from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.translators.contract import AnyTranslator
 from tests.required import missing
 
@@ -39,6 +41,7 @@ class Proxy(ThreadingHTTPServer):
     def __init__(self, says: Says) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.says = says
+        self.given = set[str]()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -54,9 +57,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         fields, body = self.server.says(host)
-        self.send_response(200)
+        self.send_response(int(fields.pop(":status", "200")))
+        known = self.headers.get("Cookie", "").partition("=")[2]
         for name, value in fields.items():
-            self.send_header(name, value)
+            if name != "Set-Cookie":
+                self.send_header(name, value)
+            elif known not in self.server.given:
+                self.send_header(name, value)
+                self.server.given.add(value.partition("=")[2].partition(";")[0])
         self.end_headers()
         self.wfile.write(body.encode())
 
@@ -121,6 +129,95 @@ def test_where_no_question_tells_names_apart_the_weights_do(
     code, report, _ = _verify(SPLIT, serving(_turns("x", "x", "x", "y")), tmp_path, capsys, *HEADER)
     assert code == 0, report
     assert any("x is a; y is b" in said for said in report["said"])
+    assert any("whose x and y are, only the weights say: whether two services are swapped is not seen" in said for said in report["said"])
+    (row,) = (row for row in report["rows"] if row["question"] == "GET http://a.example/")
+    assert row["cells"]["the proxy"]["state"] == "not asked"
+    assert row["cells"]["the proxy"]["seen"].endswith(", or the other way round")
+
+
+@pytest.mark.parametrize(("names", "code"), [(("a", "a", "a", "b"), 0), (("a-7d", "a-9f", "a-7d", "b.x"), 0), (("b", "b", "b", "a"), 1)])
+def test_a_name_in_the_words_of_a_service_is_that_service(
+    names: tuple[str, ...], code: int, serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A split that is the wrong way round is found where servers call themselves after their services, as pods do."""
+    got, report, _ = _verify(SPLIT, serving(_turns(*names)), tmp_path, capsys, *HEADER)
+    assert got == code, report
+    assert not any("only the weights say" in said for said in report["said"])
+
+
+def test_names_that_are_too_many_to_tell_have_to_be_said(
+    serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [f"n{number}" for number in range(14)]
+    code, report, said = _verify(SPLIT, serving(_turns(*many)), tmp_path, capsys, *HEADER)
+    assert (code, report) == (2, None)
+    assert "14 servers answer for a and b, and no question tells whose they are" in said
+    assert re.search(r"Say it: --name n\d+=a, and so on", said)
+
+
+SHARED = """pinfeather: v1
+entry_points: {web: 8000}
+routes:
+  - {name: a, hosts: [a.example], entry_points: [web], to: a}
+  - {name: b, hosts: [b.example], entry_points: [web], to: b}
+services:
+  a: {servers: [{url: "http://10.0.0.1:80"}, {url: "http://10.0.0.2:80"}]}
+  b: {servers: [{url: "http://10.0.0.2:80"}, {url: "http://10.0.0.1:80"}], health_check: {path: /b}}
+"""
+
+
+def test_two_services_may_have_the_same_servers(serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    turn = itertools.cycle(("x", "y"))
+    code, report, _ = _verify(SHARED, serving(lambda _: ({"X-Who": next(turn)}, "")), tmp_path, capsys, *HEADER)
+    assert code == 0, report
+    assert any("x is a or b; y is a or b" in said for said in report["said"])
+    apart = SHARED.replace('[{url: "http://10.0.0.2:80"}, {url: "http://10.0.0.1:80"}]', '[{url: "http://10.0.0.3:80"}]')
+    code, report, _ = _verify(apart, serving(lambda _: ({"X-Who": "x"}, "")), tmp_path, capsys, *HEADER)
+    assert code == 1, "one name on services that have no server in common"
+
+
+def test_a_cookie_that_two_services_share_is_not_called_missing(
+    serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two services, one cookie name, the same servers: nobody knows what a cookie of one binds to in the other."""
+    text = SHARED.replace('0.1:80"}]}', '0.1:80"}], sticky: {cookie: {name: srv}}}').replace(
+        "health_check: {path: /b}", "sticky: {cookie: {name: srv}}"
+    )
+    text = text.replace('{url: "http://10.0.0.2:80"}]}', '{url: "http://10.0.0.2:80"}], sticky: {cookie: {name: srv}}}', 1)
+    turn = itertools.cycle(("x", "y"))
+
+    def says(_: str) -> tuple[dict[str, str], str]:
+        name = next(turn)
+        return {"X-Who": name, "Set-Cookie": f"srv={name}; Path=/"}, ""
+
+    _, report, _ = _verify(text, serving(says), tmp_path, capsys, *HEADER)
+    rows = [row["cells"]["the proxy"] for row in report["rows"] if row["question"] == "the same clients again"]
+    assert rows
+    assert {(cell["state"], cell["seen"]) for cell in rows} == {("not asked", "the cookie is of several services")}
+
+
+@pytest.mark.parametrize("status", [200, 204, 404])
+def test_by_cookies_alone_nobody_sees_who_answers_a_client_again(
+    status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], serving: Callable[[Says], str]
+) -> None:
+    """Whatever status the server has; that it is the right one is not claimed."""
+    text = (
+        SHARED.partition("  - {name: b")[0]
+        + "services:\n  a: {servers: [{url: 'http://10.0.0.1:80'}, {url: 'http://10.0.0.2:80'}], sticky: {cookie: {name: srv}}}\n"
+    )
+    turn = itertools.cycle(cookie_value(f"http://10.0.0.{number}:80") for number in (1, 2))
+    code, report, said = _verify(
+        text,
+        serving(lambda _: ({"Set-Cookie": f"srv={next(turn)}; Path=/", ":status": str(status)}, "")),
+        tmp_path,
+        capsys,
+        "--identify",
+        "cookie",
+    )
+    assert code == 0, (report, said)
+    (cell,) = (row["cells"]["the proxy"] for row in report["rows"] if row["question"] == "the same clients again")
+    assert (cell["state"], cell["seen"]) == ("not asked", "no new cookie in 22")
+    assert any("not seen by cookies alone" in line for line in report["said"])
 
 
 @pytest.mark.parametrize("names", [("x",), ("x", "y")])

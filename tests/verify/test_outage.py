@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from pinfeather.cli import main
+from pinfeather.verify.asking import Pace
 from pinfeather.verify.placing import DemoServers
 from pinfeather.verify.starting import Process, free_ports
 
@@ -67,6 +69,29 @@ def test_its_clients_move_others_stay_and_it_is_asked_again(
     row = _lost(report)
     assert row["question"].split()[:2] == ["a", "loses"]
     assert row["expected"] == "another within 2.2 s, others stay, and back"
+
+
+def test_no_more_is_sent_than_was_said(
+    places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the loss of a server in it; and with the budget that is said to be needed all of it is done."""
+    made: list[Pace] = []
+
+    class Counted(Pace):
+        def __init__(self, *words: Any) -> None:
+            super().__init__(*words)
+            made.append(self)
+
+    monkeypatch.setattr("pinfeather.verify.command.Pace", Counted)
+    text = SHOP.format(**places)
+    commands = ["--identify", "cookie", "--stop", "true", "--restart", "true", "--rate", "200"]
+    code, refused = _verified(text, text, tmp_path, capsys, *commands, "--budget", "10")
+    assert code == 2
+    needed = re.findall(r"say --budget (\d+)", refused)[0]
+    code, report = _verified(text, text, tmp_path, capsys, *commands, "--budget", needed)
+    assert code == 1
+    assert any("no other server answered within" in fault for fault in _lost(report)["cells"]["p"]["faults"]), "nothing was stopped"
+    assert made[-1].sent <= int(needed)
 
 
 def test_without_stickiness_nobody_is_pinned_so_nothing_is_closed(

@@ -67,3 +67,22 @@ def test_a_changed_document_is_found(
     assert code == 1
     (row,) = (row for row in report["rows"] if row["question"] == where)
     assert any(fault in said for said in row["cells"]["reference"]["faults"]), row
+
+
+BESIDE = """pinfeather: v1
+entry_points: {web: 8000, secure: {port: 8443, tls: true}}
+routes: [{name: a, hosts: [a.example], entry_points: [web, secure], to: a}]
+services: {a: {servers: [{url: "http://10.0.0.1:80"}]}}
+tcp_routes: [{name: all, to: stream}]
+tcp_services: {stream: {servers: [{address: "10.0.0.2:1"}]}}
+"""
+
+
+def test_http_is_not_asked_where_a_tcp_route_takes_the_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "beside.yaml"
+    path.write_text(BESIDE)
+    code = main(["verify", str(path), "--start", "reference", "--report", "json"])
+    report = json.loads(capsys.readouterr().out)
+    assert code == 0, report
+    assert "the TCP route 'all' takes the connection" in report["left_out"]
+    assert {"GET https://a.example/ at secure", "TCP at web, plain"} <= {row["question"] for row in report["rows"]}

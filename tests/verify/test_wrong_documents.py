@@ -57,6 +57,51 @@ CHANGES = {
     "another pool": ("v2: {servers: [{url: \"http://{v2a}\"}]", "v2: {servers: [{url: \"http://{v1a}\"}]", "GET -b canary=v2 http://shop.localhost/", "which the document sends nobody to"),
 }  # fmt: skip
 
+PARTS = """pinfeather: v1
+entry_points: {{web: 8000, other: 8001}}
+routes:
+  - {{name: one, hosts: [one.localhost], split: [{{to: v1, weight: 50}}, {{to: v2, weight: 50}}]}}
+  - {{name: two, hosts: [two.localhost], split: [{{to: v1, weight: 50}}, {{to: v2, weight: 50}}]}}
+  - {{name: api, hosts: [api.localhost], path: {{prefix: /api}}, middlewares: [bare, marked], to: v1}}
+  - {{name: new, hosts: [api.localhost], path: {{prefix: /new}}, middlewares: [under], to: v1}}
+  - {{name: old, hosts: [old.localhost], path: {{exact: /v1}}, middlewares: [instead, framed], to: v1}}
+  - name: picky
+    hosts: ["*.w.localhost"]
+    match: {{all: [{{header: {{name: X-A, value: one}}}}, {{not: {{query: {{name: q, value: z}}}}}}]}}
+    to: v1
+services:
+  v1: {{servers: [{{url: "http://{v1a}"}}]}}
+  v2: {{servers: [{{url: "http://{v2a}"}}]}}
+middlewares:
+  bare: {{strip_prefix: {{prefixes: [/api]}}}}
+  under: {{add_prefix: {{prefix: /app}}}}
+  instead: {{replace_path: {{path: /v2}}}}
+  marked: {{headers: {{request: {{X-Tenant: shop, X-Admin: ""}}}}}}
+  framed: {{headers: {{response: {{X-Frame-Options: DENY}}}}}}
+"""
+IN_PARTS = {
+    "weights of the second route": ("two.localhost], split: [{to: v1, weight: 50}", "two.localhost], split: [{to: v1, weight: 200}", "GET http://two.localhost/", "outside of 64 to 132"),
+    "no prefix taken off": ("[bare, marked]", "[marked]", "GET http://api.localhost/api", "the server was asked for /api; the document says /"),
+    "no field for the server": ("[bare, marked]", "[bare]", "GET http://api.localhost/api", "the server was asked with x-tenant absent; the document says shop"),
+    "a field for who has none": ("[instead, framed]", "[instead, framed, marked]", "GET http://old.localhost/v1", "the server was asked with x-tenant shop; the document says absent"),
+    "another prefix": ("prefix: /app}", "prefix: /application}", "GET http://api.localhost/new", "the server was asked for /application/new; the document says /app/new"),
+    "another path": ("path: /v2", "path: /v3", "GET http://old.localhost/v1", "the server was asked for /v3; the document says /v2"),
+    "a field for whose answer has none": ("[under]", "[under, framed]", "GET http://api.localhost/new", "x-frame-options is DENY; the document says absent"),
+    "what must not be": (", {not: {query: {name: q, value: z}}}", "", "GET -H 'x-a: one' 'http://any.w.localhost/?q=z'", "which the document sends nobody to"),
+    "a shorter prefix": ("{prefix: /new}", "{prefix: /ne}", "GET http://api.localhost/ne", "which the document sends nobody to"),
+    "any case": ("path: {prefix: /new}", "path: {regex: '(?i)^/new'}", "GET http://api.localhost/NEW", "which the document sends nobody to"),
+    "the host above": ('["*.w.localhost"]', '["*.w.localhost", w.localhost]', "GET -H 'x-a: one' http://w.localhost/", "which the document sends nobody to"),
+    "a value in any case": ("{name: X-A, value: one}", "{name: X-A, regex: '(?i)^one$'}", "GET -H 'x-a: ONE' http://any.w.localhost/", "which the document sends nobody to"),
+    "any value as long": ("{name: X-A, value: one}", "{name: X-A, regex: '^on.$'}", "GET -H 'x-a: onz' http://any.w.localhost/", "which the document sends nobody to"),
+    "weights at the second entry point": (
+        'one.localhost], split: [{to: v1, weight: 50}, {to: v2, weight: 50}]}',
+        'one.localhost], entry_points: [web], split: [{to: v1, weight: 50}, {to: v2, weight: 50}]}\n'
+        "  - {name: more, hosts: [one.localhost], entry_points: [other], split: [{to: v1, weight: 90}, {to: v2, weight: 10}]}",
+        "GET http://one.localhost/ at other", "outside of 64 to 132",
+    ),
+}  # fmt: skip
+BOTH = [(SHOP, change) for change in CHANGES.values()] + [(PARTS, change) for change in IN_PARTS.values()]
+
 
 @pytest.fixture(scope="module")
 def places() -> Iterator[dict[str, str]]:
@@ -66,33 +111,40 @@ def places() -> Iterator[dict[str, str]]:
 
 
 def _verified(document: str, served: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
-    asked, given, (port, admin) = tmp_path / "asked.yaml", tmp_path / "served.yaml", free_ports(2)
+    asked, given, (port, other, admin) = tmp_path / "asked.yaml", tmp_path / "served.yaml", free_ports(3)
     asked.write_text(document)
     given.write_text(served)
-    command = [sys.executable, "-m", "pinfeather.proxy", str(given), f"--listen=web=127.0.0.1:{port}", f"--admin=127.0.0.1:{admin}"]
-    process = Process(command, tmp_path / "proxy.log")
+    points = {"web": port, "other": other} if "other: 8001" in document else {"web": port}
+    command = [sys.executable, "-m", "pinfeather.proxy", str(given), f"--admin=127.0.0.1:{admin}"]
+    process = Process([*command, *(f"--listen={point}=127.0.0.1:{at}" for point, at in points.items())], tmp_path / "proxy.log")
+    urls = [word for point, at in points.items() for word in ("--url", f"p:{point}=http://127.0.0.1:{at}")]
     try:
         process.wait(lambda: "admin listens on" in process.log(), "listening")
-        code = main(["verify", str(asked), "--url", f"p:web=http://127.0.0.1:{port}", "--demo", "--report", "json"])
+        code = main(["verify", str(asked), *urls, "--demo", "--report", "json"])
     finally:
         process.stop()
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_the_same_document_holds(places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = SHOP.format(**places)
+@pytest.mark.parametrize(("text", "changes"), [(SHOP, CHANGES), (PARTS, IN_PARTS)], ids=["shop", "parts"])
+def test_the_same_document_holds(
+    text: str, changes: dict[str, tuple[str, ...]], places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = text.format(**places)
     code, report = _verified(text, text, tmp_path, capsys)
     assert code == 0, [row for row in report["rows"] if not row["holds"]]
     asked = {row["question"] for row in report["rows"]}
-    assert {where for _, _, where, _ in CHANGES.values()} <= asked
+    assert {change[2] for change in changes.values()} <= asked
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_document_is_found(change: str, places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    old, new, where, fault = CHANGES[change]
+@pytest.mark.parametrize(("text", "change"), BOTH, ids=[*CHANGES, *IN_PARTS])
+def test_a_changed_document_is_found(
+    text: str, change: tuple[str, str, str, str], places: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new, where, fault = change
     for name, address in places.items():
         old, new = old.replace(f"{{{name}}}", address), new.replace(f"{{{name}}}", address)
-    text = SHOP.format(**places)
+    text = text.format(**places)
     assert old in text
     code, report = _verified(text, text.replace(old, new, 1), tmp_path, capsys)
     assert code == 1
