@@ -21,6 +21,16 @@ def guard(document: Document, cut: Cut) -> list[Diagnostic]:
     found = _guard_order(document, cut, order, forms)
     if not cut.routes and not cut.canaries:
         return found + _guard_tcp(document, cut)
+    while True:  # a route that goes for a later rung's sake has earlier ones, of its canaries, whose requests fall, too
+        more = _fallen(document, cut, order, forms)
+        if not more:
+            return found + _guard_tcp(document, cut)
+        found += more
+
+
+def _fallen(document: Document, cut: Cut, order: tuple[Rung, ...], forms: tuple[Route, ...]) -> list[Diagnostic]:
+    """The routes to which requests of what is left out would fall: they are left out as well."""
+    found: list[Diagnostic] = []
     gone: list[tuple[int, frozenset[str]]] = []
     for rung in order:
         route = document.routes[rung.route]
@@ -47,7 +57,7 @@ def guard(document: Document, cut: Cut) -> list[Diagnostic]:
                 )
                 gone.append((rung.route, sure | wanted))
                 break
-    return found + _guard_tcp(document, cut)
+    return found
 
 
 def _guard_order(document: Document, cut: Cut, order: tuple[Rung, ...], forms: tuple[Route, ...]) -> list[Diagnostic]:

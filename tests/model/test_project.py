@@ -108,3 +108,29 @@ def test_a_chain_around_a_lost_middleware_is_lost() -> None:
     tree = {**SHOP, "middlewares": {**SHOP["middlewares"], "both": {"chain": {"middlewares": ["auth"]}}}}  # type: ignore[dict-item]
     tree["routes"] = [{"name": "r", "middlewares": ["both"], "to": "s"}]
     assert project(Document.model_validate(tree), without(Feature.BASIC_AUTH)).kept.routes == ()
+
+
+def test_a_route_that_goes_late_takes_whoever_would_serve_its_early_canary() -> None:
+    """`last` goes since it would serve requests of a canary of `first`; its own canary came before `first`, which would serve those."""
+    made = Document.model_validate(
+        {
+            "routes": [
+                {
+                    "name": "first",
+                    "path": {"exact": "/"},
+                    "to": "s",
+                    "canaries": [{"when": {"header": {"name": "X", "value": "y"}}, "to": "s"}],
+                },
+                {"name": "last", "to": "bare", "canaries": [{"when": {"method": "GET"}, "to": "guarded", "priority": 17}]},
+            ],
+            "services": {
+                "s": {"servers": [{"url": "http://127.0.0.1:1"}], "middlewares": ["slim"]},
+                "bare": {"servers": [{"url": "http://127.0.0.1:2"}]},
+                "guarded": {"servers": [{"url": "http://127.0.0.1:3"}], "middlewares": ["slim", "auth"]},
+            },
+            "middlewares": {**SHOP["middlewares"], "slim": {"compress": {}}},  # type: ignore[dict-item]
+        }
+    )
+    routes, found = kept(made, Feature.HEADER)
+    assert routes == []
+    assert sorted(found) == ["loss.match.header@routes.0.canaries.0.when", "loss.priority@routes.0", "loss.priority@routes.1"]
