@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.parts.fixtures import docker as docker
 from tests.parts.fixtures import haproxy as haproxy
@@ -43,7 +44,13 @@ BY_MODULE = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--examples", type=int, metavar="N", help="so many random examples, and others in each run, where a test says so")
+    parser.addoption("--examples", type=int, metavar="N", help="random examples that are others in each run; so many, where a test says so")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The same examples in each run: what lands does not hang on luck. Who looks for more says `--examples`."""
+    settings.register_profile("the same", derandomize=config.getoption("--examples") is None)
+    settings.load_profile("the same")
 
 
 @pytest.hookimpl(tryfirst=True)
