@@ -29,12 +29,14 @@ class Secure(NamedTuple):
 class ClientConnection(Reading):
     """Reads heads, hands each request to an `Exchange`, and keeps or ends the connection after it."""
 
-    def __init__(self, edge: Edge, entry_point: str, secure: Secure | None = None, admit: Callable[[Guest], bool] | None = None) -> None:
-        """`secure`: absent without TLS. `admit` is asked once, in place of the edge."""
+    def __init__(
+        self, edge: Edge, entry_point: str, address: str, secure: Secure | None = None, admit: Callable[[Guest], bool] | None = None
+    ) -> None:
+        """`address`: the client's. `secure`: absent without TLS. `admit` is asked once, in place of the edge."""
         self.edge = edge
         self.entry_point = entry_point
         self.secure = secure
-        self.address = ""
+        self.address = address
         self.buffer = bytearray()
         self.exchange: Exchange | None = None
         self.deadline = _FOREVER
@@ -53,7 +55,6 @@ class ClientConnection(Reading):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         self.gate = Gate(self.transport)
-        self.address = str(transport.get_extra_info("peername", ("",))[0])
         if not self._admit(self):
             self.transport.abort()
             return

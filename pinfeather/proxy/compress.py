@@ -23,7 +23,7 @@ _GZIP = 31  # zlib's window of 32 KiB, with gzip's header and checksum
 _GRPC = "application/grpc"
 _VARY = Addition("Vary", "Accept-Encoding")
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_WEIGHT = re.compile(r"[0-9]*\.?[0-9]+|[0-9]+\.")
+_WEIGHT = re.compile(r"(?=\.?[0-9])[0-9]*+(?:\.[0-9]*+)?")
 # What may be chosen, the better first where weights are equal: anything, gzip, nothing.
 _ORDER = {"*": 0, "gzip": 1, "identity": 2}
 

@@ -224,7 +224,7 @@ class Arrival:
         make: Callable[[], asyncio.BaseProtocol]
         if isinstance(way, ToHttp):
             secure = None if way.options is None else Secure(sni, way.options)
-            make = functools.partial(ClientConnection, edge, self.entry_point, secure, self.gives_way)
+            make = functools.partial(ClientConnection, edge, self.entry_point, self.address, secure, self.gives_way)
         else:
             make = functools.partial(TcpStream, edge, self.entry_point, self.address, way, self.gives_way)
         self._task = self._loop.create_task(self._hand_over(make, context))

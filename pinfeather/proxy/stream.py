@@ -173,8 +173,11 @@ class TcpStream(Reading):
         self._server = side
         self._open += 1
         if proxy_protocol is not None:
-            extra = self.transport.get_extra_info
-            side.transport.write(proxy_header(proxy_protocol, extra("peername"), extra("sockname")))
+            peer, own = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
+            if peer is None or own is None:  # the client was gone before it was asked who it is
+                self._give_up("client went")
+                return
+            side.transport.write(proxy_header(proxy_protocol, peer, own))
         self._touch()
         self.gate.release("connecting")
 

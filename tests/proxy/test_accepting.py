@@ -60,3 +60,42 @@ def test_several_may_accept_from_one_socket(play: Play, talker: Callable[[str], 
             listener.close()
 
     play(scenario, talker("one"), document=to("one"), listen=["db"])
+
+
+class Gone(socket.socket):
+    """A listening socket whose clients have reset their connections before they are accepted."""
+
+    def accept(self) -> tuple[socket.socket, object]:
+        sock, address = super().accept()
+        nameless = Nameless(fileno=sock.detach())
+        return nameless, address
+
+
+class Nameless(socket.socket):
+    def getpeername(self) -> object:
+        raise OSError(errno.ENOTCONN, "as of a connection that was reset")
+
+
+@pytest.mark.parametrize("point", ["http", "db"])
+def test_a_client_that_is_gone_before_it_is_accepted(
+    point: str, play: Play, talker: Callable[[str], Backend], caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio then knows no name of the other end; who it was, accept said."""
+
+    async def scenario(stage: Stage) -> None:
+        sock = Gone()
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        listener = Listener(sock, stage.proxy.edge, point)
+        stage.proxy.addresses["gone"] = sock.getsockname()
+        if point == "db":
+            assert await who(stage, "gone") == "one"
+        else:
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            writer.write(b"GET / HTTP/1.1\r\nHost: nowhere\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+            writer.close()
+        listener.close()
+
+    play(scenario, talker("one"), document=to("one"), listen=["db"])
+    assert not caplog.records

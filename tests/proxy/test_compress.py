@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import subprocess
+import sys
 import zlib
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pinfeather.proxy import compress
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Backend, Play, Stage, Turn
@@ -71,6 +75,21 @@ def test_left_as_it_is(
         assert answer.all("content-encoding") == [field.partition(": ")[2] for field in said[1] if field.startswith("Content-Encoding")]
 
     play(scenario, server("b", says(said[0], *said[1])), document=packed(**config))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("said", "weight"),
+    [("q=1", 1), ("q=0.5", 0.5), ("q=.5", 0.5), ("q=1.", 1), ("q=.", 0), ("q=", 0), ("q=1x", 0), ("q=1.2.3", 0), ("", 1)],
+)
+def test_weights_as_strconv_reads_them(said: str, weight: float) -> None:
+    assert compress._weight(said) == weight
+
+
+def test_a_weight_of_any_length_is_read_in_one_go() -> None:
+    """A pattern that tries again takes the square of the length: the head of one client would stop the loop for ten seconds."""
+    program = "from pinfeather.proxy.compress import chosen; print(chosen(['gzip;q=' + '1' * 400_000 + 'x']))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_head_has_no_body_and_no_coding(play: Play, server: type[Backend]) -> None:

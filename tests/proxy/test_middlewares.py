@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,18 @@ def test_basic_auth(play: Play, server: type[Backend], users: list[str]) -> None
 
     auth = {"users": users, "realm": 'the "shop"', "remove_header": True, "header_field": "X-User"}
     play(scenario, server("b"), document=behind({"basic_auth": auth}))
+
+
+def test_a_password_that_is_longer_than_any_is_not_hashed(play: Play, server: type[Backend]) -> None:
+    """MD5 takes a thousand times its length: clients that nobody knows would keep the loop busy."""
+    users = {count: "x" * count for count in (1000, 2000)}
+
+    async def scenario(stage: Stage) -> None:
+        for count, status in ((1000, 200), (2000, 401)):
+            assert (await stage.get("/", basic(f"u{count}:{users[count]}"))).status == status
+
+    hashed = [f"u{count}:{{SHA}}{base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()}" for count, text in users.items()]
+    play(scenario, server("b"), document=behind({"basic_auth": {"users": hashed}}))
 
 
 PROBES = [
