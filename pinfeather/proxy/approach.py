@@ -18,7 +18,7 @@ from pinfeather.proxy.account import Account
 from pinfeather.proxy.answers import CLOSED, MISDIRECTED, NO_SERVER, NOT_FOUND, UNEXPECTED
 from pinfeather.proxy.backend import Origin
 from pinfeather.proxy.fields import Section
-from pinfeather.proxy.passage import Answer, Passage, request_head
+from pinfeather.proxy.passage import SEEN, Answer, Passage, believed, request_head
 from pinfeather.proxy.wire import RequestHead
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Approach:
             request.host,
             passage.path,
             request.method,
-            _headers(request.section),
+            _headers(request.section, passage.forwarded),
             request.query or "",
             client.entry_point,
             secure is not None,
@@ -202,17 +202,20 @@ class Approach:
         return None
 
 
-def _headers(section: Section) -> tuple[tuple[str, str], ...]:
-    """The fields as conditions see them; worked out once for a section."""
+def _headers(section: Section, forwarded: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The fields as conditions see them, worked out once for a section: what a client says of itself is as little believed by a route as
+    it is by a server. As in Traefik (3.7.15) a route sees in their place what this proxy saw, but for X-Forwarded-For, which comes later.
+    """
     found = section.memo.get("headers")
-    if found is None:
-        found = section.memo["headers"] = tuple([(name, value) for name, value, _ in section.fields])
-    return cast("tuple[tuple[str, str], ...]", found)
+    if found is None or cast("tuple[object, object]", found)[0] != forwarded:
+        said = [(name, value) for name, value, _ in section.fields if believed(name)]
+        found = section.memo["headers"] = forwarded, (*said, *zip(SEEN, forwarded[1:], strict=True))
+    return cast("tuple[object, tuple[tuple[str, str], ...]]", found)[1]
 
 
 def _cookies(section: Section) -> tuple[tuple[str, str], ...]:
     """The pairs as conditions see them."""
     found = section.memo.get("cookies")
     if found is None:
-        found = section.memo["cookies"] = cookie_pairs(_headers(section))
+        found = section.memo["cookies"] = cookie_pairs(tuple((name, value) for name, value, _ in section.fields))
     return cast("tuple[tuple[str, str], ...]", found)

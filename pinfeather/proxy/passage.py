@@ -81,7 +81,7 @@ class Passage:
     """A request between its head and its server. Middlewares change it in place; `edits` are applied to every answer."""
 
     __slots__ = (
-        "_fields", "_forwarded", "_kept", "attempts", "client", "codings", "edits", "host", "method", "path", "query",
+        "_fields", "_kept", "attempts", "client", "codings", "edits", "forwarded", "host", "method", "path", "query",
         "retry_interval", "scheme",
     )  # fmt: skip
 
@@ -101,13 +101,13 @@ class Passage:
         self._fields: list[Field] | None = None
         self._kept = Kept.of(request.section)
         port = request.section.port or DEFAULT_PORTS[scheme]
-        self._forwarded = (client, request.host, port, scheme, client)
+        self.forwarded = (client, request.host, port, scheme, client)
 
     @property
     def fields(self) -> list[Field]:
         """What goes to the server beside Host and framing. Made when a middleware first asks for it."""
         if self._fields is None:
-            said = zip(_FORWARDED, self._forwarded, strict=True)
+            said = zip(_FORWARDED, self.forwarded, strict=True)
             self._fields = [*self._kept.fields, *((name.lower(), value, name) for name, value in said)]
         return self._fields
 
@@ -119,7 +119,7 @@ class Passage:
     def lines(self) -> str:
         """The fields as they are written, each with its CRLF."""
         if self._fields is None:
-            return self._kept.written(self._forwarded)
+            return self._kept.written(self.forwarded)
         return "".join([f"{spelled}: {value}\r\n" for name, value, spelled in self._fields if name not in _FRAMED])
 
     @property
@@ -167,6 +167,8 @@ def visible(target: str) -> str:
 
 
 _FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-Ip")
+SEEN = tuple(name.lower() for name in _FORWARDED[1:])
+"""Those that routes are asked with."""
 _FORWARDED_LINES = "".join(f"{name}: %s\r\n" for name in _FORWARDED)
 _FRAMED = ("host", "content-length")  # written by who frames the message
 
@@ -177,7 +179,7 @@ class Kept:
     __slots__ = ("_before", "_lines", "expects_more", "fields")
 
     def __init__(self, section: Section) -> None:
-        self.fields = tuple([entry for entry in end_to_end(section.fields, section.options) if _passes(entry[0])])
+        self.fields = tuple([entry for entry in end_to_end(section.fields, section.options) if believed(entry[0])])
         self._lines = "".join([f"{spelled}: {value}\r\n" for name, value, spelled in self.fields if name not in _FRAMED])
         self._before: tuple[tuple[str, ...], str] | None = None
         self.expects_more = any(name == "expect" and value.lower() != "100-continue" for name, value, _ in self.fields)
@@ -246,7 +248,8 @@ def answer_bytes(answer: Answer, edits: Sequence[Edit], cookies: Iterable[str], 
     return head + answer.body if with_body else head
 
 
-def _passes(name: str) -> bool:
+def believed(name: str) -> bool:
+    """Whether a field is the client's to say; the others are what this proxy says of the client."""
     if name in _OURS or name.startswith("x-forwarded-"):
         return False
     if "_" not in name and "." not in name:

@@ -142,6 +142,9 @@ def _not_asked(request: Request, columns: Sequence[Column], methods: Sequence[st
         return f"they are {request.method}: say --methods {request.method}"
     if request.method == "HEAD" and not all(column.identify.of_head for column in columns):
         return "they are HEAD, whose answer has no body to find a name in: say --identify header:NAME"
+    name = next((name for name, _ in request.headers if name.startswith(("x-forwarded-", "x-real-ip"))), None)
+    if name is not None:
+        return f"they say {name!r}, which a proxy believes of nobody, or of whom it trusts"
     name = next((name for name, _ in request.headers if name in _OF_THE_HOP), None)
     return None if name is None else f"they say {name!r}, which decides how a request is read"
 

@@ -236,6 +236,7 @@ UNASKED = {
     "HEAD": ("method: HEAD", "they are HEAD, whose answer has no body to find a name in: say --identify header:NAME"),
     "CONNECT": ("method: CONNECT", "they are CONNECT, which no proxy routes"),
     "framing": ("header: {name: Content-Length, value: '5'}", "they say 'content-length', which decides how a request is read"),
+    "who the client is": ("header: {name: X-Real-Ip, value: 10.0.0.1}", "they say 'x-real-ip', which a proxy believes of nobody"),
     "the host": ("header: {name: Host, value: x}", "they say 'host', which decides how a request is read"),
 }
 
