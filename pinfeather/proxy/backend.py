@@ -1,10 +1,12 @@
 """Connections to servers, and those that are kept for the next request.
 
 A connection is kept only after a complete, unambiguous answer that left no byte over; a byte that comes while nobody waits
-poisons it. It is used again only for requests that may be sent a second time, since a server may close it at that moment.
+poisons it, and so does one that lies unread in its socket. It is used again only for requests that may be sent a second time, since
+a server may close it at that moment.
 """
 
 import asyncio
+import select
 import ssl
 import time
 from collections import deque
@@ -50,6 +52,8 @@ class BackendConnection(Reading):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         self.gate = Gate(self.transport)
+        self._unread = select.poll()
+        self._unread.register(self.transport.get_extra_info("socket"), select.POLLIN)
         self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -102,6 +106,10 @@ class BackendConnection(Reading):
         self._written = response, cookies, chunked, close, head
         return head
 
+    def has_more(self) -> bool:
+        """Whether something is there that nobody asked for: an end, or bytes that the next request would take for its answer."""
+        return bool(self._unread.poll(0))
+
     def drop(self) -> None:
         """End it at once; its exchange hears nothing more."""
         self.exchange = None
@@ -129,7 +137,8 @@ class Pool:
         now = time.monotonic()
         while idle:
             connection = idle.pop()
-            if not connection.transport.is_closing() and now - connection.since < self._settings.server_idle:
+            fresh = now - connection.since < self._settings.server_idle
+            if fresh and not connection.transport.is_closing() and not connection.has_more():
                 connection.reused = True
                 return connection
             connection.drop()

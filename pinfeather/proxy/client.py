@@ -46,6 +46,7 @@ class ClientConnection(Reading):
         self.gate: Gate
         self._heads = HeadReader(skips=True)
         self._lingered: int | None = None
+        self._latest = _FOREVER  # when an answer must have been taken that was given early
         self._before: Section | None = None  # the fields of the request before
         self._admit = admit or edge.admit
 
@@ -121,6 +122,8 @@ class ClientConnection(Reading):
             self.exchange.expired()
         elif self.buffer and self._lingered is None and not self.full:
             self._refuse(408, "head too slow")
+        elif self._lingered is not None and self.transport.get_write_buffer_size() and self.now() < self._latest:
+            self.deadline = self.now() + self.edge.settings.linger  # the answer is still being taken
         else:
             self.transport.abort()
 
@@ -164,4 +167,5 @@ class ClientConnection(Reading):
         self.buffer.clear()
         self.gate.open()
         self.deadline = self.now() + self.edge.settings.linger
+        self._latest = self.now() + self.edge.settings.body
         end_writing(self.transport)

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-FIELD_LIMIT = 100
+FIELD_LIMIT = 100  # of a request
+ANSWER_FIELD_LIMIT = 500
 COOKIE_LIMIT = 16 * 1024  # bytes of all Cookie fields
 COOKIE_PAIR_LIMIT = 200
 
@@ -78,14 +79,14 @@ class Section:
 
     __slots__ = ("announced", "cookies", "fields", "framing", "host", "memo", "options", "port", "raw", "upgrade")
 
-    def __init__(self, text: str) -> None:
-        """`text`: well-formed fields, the empty line included. Raises Refused."""
+    def __init__(self, text: str, *, answer: bool = False) -> None:
+        """`text`: well-formed fields, the empty line included. Of an answer more is taken than of a request. Raises Refused."""
         self.raw = text.encode("latin-1")
         fields = []
         for line in text[:-4].split("\r\n") if len(text) > 2 else ():
             name, _, value = line.partition(":")
             fields.append((name.lower(), value.strip(" \t"), name))
-        if len(fields) > FIELD_LIMIT:
+        if len(fields) > (ANSWER_FIELD_LIMIT if answer else FIELD_LIMIT):
             raise Refused("too many fields", 431)
         self.fields: tuple[Field, ...] = tuple(fields)
         self.memo: dict[str, object] = {}
@@ -104,7 +105,8 @@ class Section:
         if "upgrade" in said:
             self.upgrade = said["upgrade"][-1].lower()
         if "transfer-encoding" in said:
-            if "content-length" in said or said["transfer-encoding"] != ["chunked"]:
+            codings = [coding.lower() for coding in said["transfer-encoding"]] if answer else said["transfer-encoding"]
+            if "content-length" in said or codings != ["chunked"]:
                 raise Refused("Transfer-Encoding")
             self.framing, self.announced = CHUNKED, True
         elif "content-length" in said:

@@ -232,7 +232,7 @@ class Arrival:
     async def _hand_over(self, make: Callable[[], asyncio.BaseProtocol], context: ssl.SSLContext | None) -> None:
         settings = self._edge.settings
         try:
-            given = await _connected(make, self._sock, context, settings.head, settings.linger)
+            given = await _connected(make, self._sock, context, settings.head, settings.body)
             if not given:
                 self._edge.metrics.refused("TLS handshake failed")
         finally:

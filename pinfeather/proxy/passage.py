@@ -179,7 +179,8 @@ class Kept:
     __slots__ = ("_before", "_lines", "expects_more", "fields")
 
     def __init__(self, section: Section) -> None:
-        self.fields = tuple([entry for entry in end_to_end(section.fields, section.options) if believed(entry[0])])
+        kept = end_to_end(section.fields, section.options)
+        self.fields = tuple([entry for entry in kept if believed(entry[0]) and not _said_to_us(entry[0])])
         self._lines = "".join([f"{spelled}: {value}\r\n" for name, value, spelled in self.fields if name not in _FRAMED])
         self._before: tuple[tuple[str, ...], str] | None = None
         self.expects_more = any(name == "expect" and value.lower() != "100-continue" for name, value, _ in self.fields)
@@ -256,6 +257,11 @@ def believed(name: str) -> bool:
         return True
     alias = _alias(name)
     return alias not in _ALIASED and not alias.startswith("x-forwarded-")
+
+
+def _said_to_us(name: str) -> bool:
+    """`Proxy` is said to nobody: a CGI server would take it for the name of its own proxy (CVE-2016-5385)."""
+    return name == "proxy" or name.startswith("proxy-")
 
 
 def _alias(name: str) -> str:

@@ -204,7 +204,7 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
     version, code, reason, section = line.groups()
     minor, status = (1 if version == "1" else 0), int(code)
     _second_opinion(head, httptools.HttpResponseParser)
-    found = Section(section)
+    found = Section(section, answer=True)
     if minor == 0 and found.framing is CHUNKED:
         raise Refused("Transfer-Encoding")
     if method == "HEAD" or status < 200 or status in (204, 304):

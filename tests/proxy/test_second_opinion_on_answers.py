@@ -56,8 +56,11 @@ asyncio.run(main())
 ROWS = {row.name: row for row in table.read(Path(__file__).parent / "raw" / "answers.md") if row.answer is not None}
 _LEFT = "it refuses an answer with bytes left over; ours is whole without them, and its connection is not used again"
 OURS_ALONE: dict[str, dict[str, str]] = {
-    "c": dict.fromkeys(("longer than its length", "204 with a body", "304 with a body", "HEAD with a body"), _LEFT),
-    "python": {},
+    "c": {
+        **dict.fromkeys(("longer than its length", "204 with a body", "304 with a body", "HEAD with a body"), _LEFT),
+        "150 fields": "it takes 128 fields of an answer, we 500",
+    },
+    "python": {"150 fields": "it takes 128 fields of an answer, we 500"},
 }
 """What aiohttp refuses and we take: the row, and why."""
 
