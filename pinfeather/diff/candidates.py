@@ -8,14 +8,16 @@ asked with two of its values, with all of them and with all but one.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from urllib.parse import quote
 
 from pinfeather.diff.regexes import members, near_misses
 from pinfeather.diff.rungs import CLIENT, COOKIES, ENTRY_POINT, METHOD, TLS, Attribute, Step, Values
 from pinfeather.model.match import ClientIP, Cookie, Header, Host, HostRegex, Leaf, Method, PathIs, PathMatch, Query, ValueMatch
+from pinfeather.model.noun import compile_regex
 from pinfeather.model.request import matched_path, normal_path, undotted
+from pinfeather.model.request import searched as searched_path
 
 NOWHERE = "nowhere.invalid"
 OTHER = "other"
@@ -26,20 +28,50 @@ _SAFE = "/:@!$&'()*+,;=~"
 _LOCAL = "127.0.0.1"
 
 
-def hosts(steps: Iterable[Step]) -> list[str]:
+def hosts(steps: Sequence[Step]) -> list[str]:
     """Every name, one more under each wildcard, some of each regex, and one that nobody names."""
+    named = dict.fromkeys(undotted(name) for step in steps for name in _hosts(step))
+    regexes = [leaf.host_regex for step in steps for leaf in step.leaves if isinstance(leaf, HostRegex)]
+
+    def free(texts: Iterable[str]) -> Iterator[str]:
+        yield from _free(texts, lambda text: text in named, regexes, searched=lambda text: text)
+
     found: dict[str, None] = {NOWHERE: None}
-    for step in steps:
-        for name in (*step.hosts, *(leaf.host for leaf in step.leaves if isinstance(leaf, Host))):
-            name = undotted(name)
-            if name.startswith("*."):
-                found |= {f"any{name[1:]}": None, f"any.any{name[1:]}": None}
-            elif name != "*":
-                found[name] = None
-        for leaf in step.leaves:
-            if isinstance(leaf, HostRegex):
-                found |= dict.fromkeys(name for name in (*members(leaf.host_regex), *near_misses(leaf.host_regex)) if _is_host(name))
+    found |= dict.fromkeys(free(f"{label}.invalid" for label in _labels("nowhere")))
+    for name in named:
+        if name.startswith("*."):
+            found |= dict.fromkeys((*free(label + name[1:] for label in _labels("any")), f"any.any{name[1:]}"))
+        elif name != "*":
+            found[name] = None
+    for regex in regexes:
+        found |= dict.fromkeys(name for name in (*members(regex), *near_misses(regex)) if _is_host(name))
     return list(found)
+
+
+def _hosts(step: Step) -> Iterator[str]:
+    yield from (*step.hosts, *(leaf.host for leaf in step.leaves if isinstance(leaf, Host)))
+
+
+def _labels(first: str) -> Iterator[str]:
+    """The plain one first, then ever less likely to be somebody's."""
+    yield first
+    letters = "x0zq7k"
+    yield from letters
+    yield from (f"{first}{one}{other}" for one in letters for other in letters)
+
+
+def _free(texts: Iterable[str], taken: Callable[[str], bool], regexes: Sequence[str], searched: Callable[[str], str]) -> Iterator[str]:
+    """The first of the texts that nobody names, and the first that no regex takes either, where there is one."""
+    named = False
+    for text in texts:
+        if taken(text):
+            continue
+        matched = any(compile_regex(regex)(searched(text)) for regex in regexes)
+        if not matched or not named:
+            yield text
+            named = True
+        if not matched:
+            return
 
 
 def _is_host(text: str) -> bool:
@@ -49,16 +81,23 @@ def _is_host(text: str) -> bool:
 def paths(steps: Iterable[Step]) -> list[str]:
     """Every exact path and prefix, one more under each prefix, some of each regex, and one that nobody names; as they are sent."""
     found: dict[str, None] = {"/": None}
-    conditions = list(_paths(steps))
-    for path in conditions:
-        if path.exact is not None:
-            found[path.exact] = None
-        elif path.prefix is not None:
-            found |= {path.prefix: None, f"{path.prefix}{_FRESH}": None}
-        elif path.regex is not None:
-            found |= dict.fromkeys(f"/{text.removeprefix('/')}" for text in (*members(path.regex), *near_misses(path.regex)))
+    conditions = list(dict.fromkeys(_paths(steps)))
+    exact = {path.exact for path in conditions if path.exact is not None}
+    prefixes = dict.fromkeys(path.prefix for path in conditions if path.prefix is not None)
+    regexes = [path.regex for path in conditions if path.regex is not None]
+
+    def under(prefix: str, first: str) -> Iterator[str]:
+        longer = [other for other in prefixes if other != prefix and other.startswith(prefix)]
+        texts = (prefix + label for label in _labels(first))
+        return _free(texts, lambda text: text in exact or any(text.startswith(other) for other in longer), regexes, searched_path)
+
+    found |= dict.fromkeys((*(path for path in exact), *prefixes))
+    for prefix in prefixes:
+        found |= dict.fromkeys(under(prefix, _FRESH))
+    for regex in regexes:
+        found |= dict.fromkeys(f"/{text.removeprefix('/')}" for text in (*members(regex), *near_misses(regex)))
     if conditions:
-        found[f"/{OTHER}"] = None
+        found |= dict.fromkeys(under("/", OTHER))
     return list(dict.fromkeys(sent for text in found if (sent := _sent(text)) is not None))
 
 
@@ -195,9 +234,11 @@ def _spread(net: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Iterator[ipad
 
 
 def doubtful(before: Sequence[Step], after: Sequence[Step]) -> tuple[str, ...]:
-    """Regexes that one side has and the other has not: two of them are told apart by examples only."""
+    """Regexes of which examples are all that was asked: those that one side alone has, and those of what one side alone does."""
     mine, other = ({regex for step in steps for regex in _regexes(step)} for steps in (before, after))
-    return tuple(sorted(mine ^ other))
+    same = {step.signature for step in before} & {step.signature for step in after}
+    changed = {regex for step in (*before, *after) if step.signature not in same for regex in _regexes(step)}
+    return tuple(sorted((mine ^ other) | changed))
 
 
 def _regexes(step: Step) -> Iterator[str]:

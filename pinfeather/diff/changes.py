@@ -54,6 +54,12 @@ class Change(NamedTuple):
         before, after = dict(self.before), dict(self.after)
         return tuple(sorted(_not_asked(before, after))), tuple(sorted(_not_asked(after, before)))
 
+    @property
+    def let_in(self) -> Fraction:
+        """How many more of new clients are let in without what was asked before."""
+        before, after = dict(self.before), dict(self.after)
+        return max((_without(after, guard) - _without(before, guard) for guard in self.guards[0]), default=Fraction(0))
+
 
 def compare(before: Side, after: Side, request: Request, bound: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})) -> Change | None:
     """None: the same happens. `bound`: what the client is bound to on either side, by pool."""
@@ -83,11 +89,21 @@ def _kind(before: Shares, after: Shares, moved: Fraction) -> Kind:
 
 
 def _not_asked(before: Shares, after: Shares) -> frozenset[str]:
-    """What everybody was asked for before and not everybody is now; or everybody on the way to one server, which both sides have."""
-    found = _guards(before) - _guards(after)
+    """What some were asked for before, where more are let in without it now; of all clients, or on the way to one server of both sides."""
+    found = _fewer(before, after)
     for server in {one.server for one in before} & {one.server for one in after}:
         found |= _guards(_to(before, server)) - _guards(_to(after, server))
     return found
+
+
+def _fewer(before: Shares, after: Shares) -> frozenset[str]:
+    asked = frozenset(guard for one in before if one.status == 200 for guard in one.guards)
+    return frozenset(guard for guard in asked if _without(after, guard) > _without(before, guard))
+
+
+def _without(shares: Shares, guard: str) -> Fraction:
+    """The share that is let in and not asked for this."""
+    return sum((share for one, share in shares.items() if one.status == 200 and guard not in one.guards), Fraction(0))
 
 
 def _to(shares: Shares, server: str) -> Shares:

@@ -19,7 +19,8 @@ from pinfeather.translators.contract import Identity, Source
 
 
 def run(given: argparse.Namespace) -> int:
-    """Exit codes: 0 the same happens to every request, 1 not so, 2 input that cannot be read. Raises FileError and UsageError."""
+    """Exit codes: 0 the same happens to every request, 1 not so, or not proved of a regex, 2 input that cannot be read, or of which a part
+    cannot and the rest does the same. Raises FileError and UsageError."""
     called, sources = _sources(given)
     names = _render.plain(called[0]), _render.plain(called[1])
     sides: list[Side] = []
@@ -40,7 +41,9 @@ def run(given: argparse.Namespace) -> int:
         sys.stdout.write(render.markdown(found, names, every=given.all))
     else:
         sys.stdout.write(render.text(found, names, every=given.all))
-    return 0 if found.equal else 1
+    if not found.equal:
+        return 1
+    return 2 if found.unread else 1 if found.unproved else 0
 
 
 def _sources(given: argparse.Namespace) -> tuple[tuple[str, str], tuple[Source, Source]]:
@@ -70,7 +73,8 @@ def _side(name: str, inputs: Source, given: argparse.Namespace) -> Side | None:
     if document is None:
         return None
     try:
-        return Side(document, loaded.parsed.spans, _identity(loaded))
+        errors = tuple(_render.line(each) for each in report.diagnostics if each.severity is Severity.ERROR)
+        return Side(document, loaded.parsed.spans, _identity(loaded), errors)
     except UndecidedError as problem:
         raise UsageError(f"{name}: {problem}, or say it with --bind") from None
 

@@ -24,8 +24,8 @@ from pinfeather.model.request import normal_path, normal_query
 LONGEST = 1 << 20
 """Bytes of one line; a longer one is not read."""
 REDACTED = "REDACTED"
-_KEPT = ("request_User-Agent", "request_Accept", "request_Accept-Encoding")
-"""A client sends one of these nearly always: a line that has one comes of a log that keeps headers."""
+_KEPT = frozenset(f"request_X-Forwarded-{name}" for name in ("Host", "Port", "Proto", "Server"))
+"""Traefik adds these to each request before it logs it: a line that has them is of a log that keeps all headers, not this or that."""
 
 
 class Logged(NamedTuple):
@@ -137,7 +137,7 @@ def _json(text: bytes) -> Logged:
         scheme == "https" if isinstance(scheme, str) else None,
         client if isinstance(client, str) else "",
         tuple(sorted(headers)),
-        any(key in found for key in _KEPT),
+        found.keys() >= _KEPT and REDACTED not in found.values(),
         router if isinstance(router, str) else None,
     )
 

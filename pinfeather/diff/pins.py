@@ -7,7 +7,7 @@ same server, or for a variant that does the same or is called the same, is taken
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
@@ -44,26 +44,41 @@ def fates(before: Side, after: Side, request: Request, bound: Mapping[str, str])
             continue
         given += high - low
         pins = {**bound, **{each.cookie.name: each.value for each in decision.set_cookies}}
-        for fate, share in _again(before, after, request, pins, decision.server_key):
+        for fate, share in _again(before, after, request, pins):
             found[fate] = found.get(fate, Fraction(0)) + (high - low) * share
     return tuple((fate, found[fate] / given) for fate in Fate if fate in found)
 
 
-def _again(before: Side, after: Side, request: Request, pins: Mapping[str, str], server: str) -> Iterator[tuple[Fate, Fraction]]:
+def _again(before: Side, after: Side, request: Request, pins: Mapping[str, str]) -> Iterator[tuple[Fate, Fraction]]:
     held = dict(pins)
     carried: dict[str, str] = {}
     for pool, binding in held.items():
         carried |= dict(carry(before, after, pool, binding))
-    for low, high, decision in outcomes(after.table, _with(request, carried), STATE).parts:
-        yield _fate(decision, server), high - low
+    was = _servers(outcomes(before.table, _with(request, held), STATE).parts)
+    parts = outcomes(after.table, _with(request, carried), STATE).parts
+    now = _servers(parts)
+    for low, high, decision in parts:
+        yield _fate(decision, was, now), high - low
 
 
-def _fate(decision: Decision, server: str) -> Fate:
+def _servers(parts: Sequence[tuple[Fraction, Fraction, Decision]]) -> dict[str | None, Fraction]:
+    """How often the same client comes to each server."""
+    found: dict[str | None, Fraction] = {}
+    for low, high, decision in parts:
+        found[decision.server_key] = found.get(decision.server_key, Fraction(0)) + high - low
+    return found
+
+
+def _fate(decision: Decision, was: Mapping[str | None, Fraction], now: Mapping[str | None, Fraction]) -> Fate:
     if decision.server_key is None:
         return Fate.REFUSED
-    if decision.set_cookies:  # a draw decided, and may by luck have hit the same server
+    if was == now:
+        return Fate.KEPT
+    if len(was) > 1 and not decision.set_cookies:  # it was never bound to one server, and all that it was bound to holds
+        return Fate.KEPT
+    if decision.set_cookies or len(now) > 1:  # a draw decides, now or at each request, and may by luck hit the same server
         return Fate.REDRAWN
-    return Fate.KEPT if decision.server_key == server else Fate.MOVED
+    return Fate.MOVED
 
 
 def _with(request: Request, bindings: Mapping[str, str]) -> Request:
@@ -79,7 +94,8 @@ def carry(before: Side, after: Side, pool: str, binding: str) -> tuple[tuple[str
     for other in after.by_cookie.get(cookie.name, ()):
         for candidate in after.pools[other][1]:
             theirs = after.value(other, candidate)
-            same = value == theirs if value is not None and theirs is not None else _stands_for_same(before, after, binding, candidate)
+            alike = cookie.hash == after.pools[other][0].hash and _stands_for_same(before, after, binding, candidate)
+            same = value == theirs if value is not None and theirs is not None else alike
             if same:
                 found.append((other, candidate))
                 break
@@ -105,7 +121,10 @@ class Pool(NamedTuple):
 
 def lost_pools(before: Side, after: Side) -> Iterator[Pool]:
     """Every sticky cookie of which some value says nothing, or something else, on the other side."""
+    reached = before.reached
     for pool, (cookie, bindings) in before.pools.items():
+        if pool not in reached:  # nobody was ever given it
+            continue
         kept = tuple(one for one in bindings if carry(before, after, pool, one))
         lost = tuple(one for one in bindings if one not in kept)
         if lost:

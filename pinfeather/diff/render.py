@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from pinfeather import _connection, _curl, _request_json
 from pinfeather._explain_render import shown
+from pinfeather._render import plain
 from pinfeather.diff.changes import SAID, Change, Found, Kind
 from pinfeather.diff.pins import Fate
 from pinfeather.diff.report import Class, Difference, moves, origin
@@ -29,6 +31,8 @@ def headline(each: Found) -> str:
         who = "everybody" if share == 1 else f"{shown(share)} of new clients"
         return f"{who} {'goes' if share == 1 else 'go'} to {gained}, and no longer to {lost}"
     dropped, added = change.guards
+    if change.kind is Kind.UNGUARDED and 0 < change.let_in < 1:
+        return f"{shown(change.let_in)} more of new clients are let in without {_named(dropped)}"
     if change.kind is Kind.UNGUARDED:
         return f"let in without {_named(dropped)}, which was asked for before"
     if change.kind is Kind.OTHERWISE_GUARDED:
@@ -71,6 +75,11 @@ def _lines(found: Difference, names: tuple[str, str], every: bool) -> Iterator[s
 
 def verdict(found: Difference, names: tuple[str, str]) -> str:
     before, after = names
+    if found.equal and found.unread:
+        return f"{before} and {after} do the same with every request, as far as they could be read: not all of them could."
+    if found.equal and found.unproved:
+        regexes = _counted(len(found.unproved), "regex", "regexes", "")
+        return f"{before} and {after} do the same with every request that was tried, of {regexes} by examples."
     if found.equal:
         return f"{before} and {after} do the same with every request."
     parts = [_counted(len(found.classes), "class", "classes", "of requests")] if found.classes else []
@@ -156,9 +165,15 @@ def _tcp_ends(ends: Ends) -> str:
 
 
 def _limits(found: Difference) -> Iterator[str]:
+    if found.unread:
+        yield ""
+        yield "Not read, so not compared:"
+        yield from (f"  {line}" for line in found.unread[:MOST])
+        if len(found.unread) > MOST:
+            yield f"  ... and {len(found.unread) - MOST} more"
     if found.unproved:
         yield ""
-        yield "Regexes that one side alone has are told apart by examples, which proves nothing of the rest:"
+        yield "Regexes in what one side alone has are told apart by examples, which proves nothing of the rest:"
         yield from (f"  {regex}" for regex in found.unproved[:MOST])
     if found.cut:
         yield ""
@@ -169,20 +184,36 @@ def _limits(found: Difference) -> Iterator[str]:
 
 
 def markdown(found: Difference, names: tuple[str, str], *, every: bool = False) -> str:
-    """For a pull request's comment."""
-    lines = [f"### {verdict(found, names)}", ""]
+    """For a pull request's comment. Names and values are whatever a document says: they stand in code blocks that nothing in them ends."""
+    lines = [f"### {escaped(verdict(found, names))}", ""]
     for each in found.classes if every else found.classes[:MOST]:
-        lines += [f"- **{headline(each.found)}**", ""]
-        lines += [f"  ```\n  {_curl.line(asked(each.found))}\n  ```"]
-        lines += [f"  {line}  " for line in list(_class(found, each))[1:]]
+        lines += [f"- **{escaped(headline(each.found))}**", "", *_fenced(_class(found, each))]
     if not every and len(found.classes) > MOST:
         lines += ["", f"and {len(found.classes) - MOST} more classes"]
     for one in found.tcp:
-        first, *rest = _tcp(one)
-        lines += [f"- `{first}`", *(f"  {line.strip()}  " for line in rest)]
-    lines += [f"- `{pool.cookie}` of the {pool.name.replace(':', ' ', 1)}: clients are drawn anew: {pool.why}" for pool in found.pools]
-    lines += list(_limits(found))
+        lines += ["- TCP", "", *_fenced(_tcp(one))]
+    for pool in found.pools:
+        said = f"{pool.cookie} of the {pool.name.replace(':', ' ', 1)}: clients are drawn anew: {pool.why}"
+        lines += [f"- {escaped(said)}"]
+    if limits := list(_limits(found)):
+        lines += ["", *_fenced(limits[1:], indent="")]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _fenced(block: Iterable[str], indent: str = "  ") -> Iterator[str]:
+    texts = [plain(text) for text in block]
+    longest = max((len(run) for text in texts for run in _TICKS.findall(text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield from (f"{indent}{line}" for line in (fence, *texts, fence))
+
+
+def escaped(text: str) -> str:
+    """A text of which Markdown, HTML and a forge's own signs (@, #) make nothing."""
+    return _SIGNS.sub(lambda found: f"&#{ord(found[0])};", plain(text))
+
+
+_TICKS = re.compile("`+")
+_SIGNS = re.compile(r"[\\`*\[\]<>#|~&@]")
 
 
 def as_json(found: Difference, names: tuple[str, str]) -> str:
@@ -190,7 +221,7 @@ def as_json(found: Difference, names: tuple[str, str]) -> str:
     tree = {
         "before": names[0],
         "after": names[1],
-        "equal": found.equal,
+        "equal": found.equal and not found.unproved and not found.unread,
         "classes": [
             {
                 "kind": each.change.kind.name.lower(),
@@ -211,6 +242,7 @@ def as_json(found: Difference, names: tuple[str, str]) -> str:
         ],
         "sticky": [{"cookie": it.cookie, "of": it.name, "kept": list(it.kept), "lost": list(it.lost), "why": it.why} for it in found.pools],
         "unproved": list(found.unproved),
+        "unread": list(found.unread),
         "cut": found.cut,
     }
     return json.dumps(tree, indent=2, ensure_ascii=True) + "\n"

@@ -45,6 +45,11 @@ class Difference:
     """Whether there was more than was looked at."""
 
     @property
+    def unread(self) -> tuple[str, ...]:
+        """What either side says and nobody could read."""
+        return (*self.before.unread, *self.after.unread)
+
+    @property
     def equal(self) -> bool:
         return not self.classes and not self.tcp and not self.pools and not self.cut
 

@@ -7,9 +7,11 @@ attributes), and the status.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
+from hashlib import sha256
 from typing import NamedTuple
 
 from pinfeather.model.balance import Fork, Node, Pool
@@ -19,6 +21,7 @@ from pinfeather.model.document import Document
 from pinfeather.model.middlewares import Middleware
 from pinfeather.model.pools import apart, pools
 from pinfeather.model.request import cookie_pairs
+from pinfeather.model.services import Split
 from pinfeather.model.sticky import Cookie, set_cookie
 from pinfeather.model.table import Way
 from pinfeather.translators.contract import Identity
@@ -52,8 +55,16 @@ class Landing(NamedTuple):
 class Side:
     """A document with its table. `identity`: the cookie values of its target, where they are known. Raises UndecidedError for templates."""
 
-    def __init__(self, document: Document, spans: Mapping[Path, Span] | None = None, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        spans: Mapping[Path, Span] | None = None,
+        identity: Identity | None = None,
+        unread: tuple[str, ...] = (),
+    ) -> None:
+        """`unread`: what stands in the source and could not be read."""
         self.document = document
+        self.unread = unread
         self.spans: Mapping[Path, Span] = spans if spans is not None else {}
         self.identity = identity
         self.table = Table.of(apart(document))
@@ -63,6 +74,19 @@ class Side:
     def pools(self) -> Mapping[str, tuple[Cookie, tuple[str, ...]]]:
         """Pool -> its cookie, and all that it can bind to."""
         return {pool: (cookie, tuple(dict.fromkeys(bindings))) for pool, cookie, bindings in pools(self.document)}
+
+    @cached_property
+    def reached(self) -> frozenset[str]:
+        """The pools whose cookies some request may be given."""
+        found: set[str] = set()
+        waiting = [name for route in self.document.routes for name in route.targets]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                service = self.document.services.get(name)
+                waiting += [entry.to for entry in service.split] if isinstance(service, Split) else []
+        return frozenset(pool for pool in self.pools if not pool.startswith("service:") or pool.partition(":")[2] in found)
 
     @cached_property
     def by_cookie(self) -> Mapping[str, tuple[str, ...]]:
@@ -154,6 +178,23 @@ class Side:
 
 
 def content(middleware: Middleware) -> str:
-    """What a middleware does: its kind, and its settings as JSON."""
+    """What a middleware does: its kind, and its settings as JSON. What may be a secret stands there as its digest: a difference is
+    printed, also into comments."""
     kind = next((name for name, value in middleware if name != "metadata" and value is not None), "nothing")
-    return f"{kind} {middleware.model_dump_json(exclude={'metadata'}, exclude_none=True, by_alias=True)}"
+    tree = middleware.model_dump(mode="json", exclude={"metadata"}, exclude_none=True, by_alias=True)[kind]
+    if kind == "basic_auth":
+        tree["users"] = [f"{name}:{_digest(hashed)}" for name, _, hashed in (user.partition(":") for user in tree.get("users", ()))]
+    elif kind == "headers":
+        for name, value in tree.get("request", {}).items():
+            if value and name.lower() in _SECRET:
+                tree["request"][name] = _digest(value)
+    elif kind == "other":
+        tree = {"kind": tree["kind"], "config": _digest(json.dumps(tree.get("config"), sort_keys=True))}
+    return f"{kind} {json.dumps(tree, ensure_ascii=False)}"
+
+
+_SECRET = frozenset(("authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"))
+
+
+def _digest(text: str) -> str:
+    return f"#{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"

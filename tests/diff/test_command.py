@@ -59,7 +59,7 @@ def test_markdown_is_for_a_comment(changed: Path, capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     assert out.startswith("### ")
     assert "- **20 % of new clients go to shop-v2, and no longer to shop-v1**\n" in out
-    assert "\n  ```\n  curl http://shop.localhost/ --entry-point web\n  ```\n" in out
+    assert "\n  ```\n  curl http://shop.localhost/ --entry-point web\n  before: " in out
 
 
 def test_standard_input_is_a_side(changed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
