@@ -8,6 +8,7 @@ CLOSED = Answer.error(503)
 MISDIRECTED = Answer.error(421)  # pkg/middlewares/snicheck
 BAD_GATEWAY = Answer(502, b"Bad Gateway")
 GATEWAY_TIMEOUT = Answer(504, b"Gateway Timeout")
+BUSY = Answer.error(503)
 TOO_SLOW = Answer.error(408)
 UNEXPECTED = Answer.error(417)
 BAD_REQUEST = Answer.error(400)

@@ -6,6 +6,7 @@ a server may close it at that moment.
 """
 
 import asyncio
+import errno
 import select
 import ssl
 import time
@@ -19,6 +20,8 @@ from pinfeather.proxy.wire import HeadReader, ResponseHead, parse_response
 if TYPE_CHECKING:
     from pinfeather.proxy.exchange import Exchange
 
+OUR_SHORTAGE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+"""This machine has no descriptor, port or memory for one more: no server is to blame, and another one would fare alike."""
 _REMEMBERED = 2 * 1024  # bytes of an answer's head that are kept for the next one
 
 

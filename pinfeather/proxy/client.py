@@ -110,6 +110,8 @@ class ClientConnection(Reading):
         else:
             self.gate.open()
             self.deadline = self.now() + self.edge.settings.idle
+            if len(self.buffer) > HIGH_WATER:
+                self.gate.hold("early")  # what was sent ahead is answered first: else each answer would let 64 KiB more in
             if self.full:
                 self.gate.hold("full")
             elif self.buffer:
@@ -143,6 +145,7 @@ class ClientConnection(Reading):
         try:
             head = self._heads.take(self.buffer)
             if head is None:
+                self.gate.release("early")
                 if fresh and self.buffer:
                     self.deadline = self.now() + self.edge.settings.head
                 return

@@ -5,16 +5,17 @@ that breaks off ends the client's connection, so that half an answer is never ta
 """
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING
 
 from pinfeather.proxy.account import Account
-from pinfeather.proxy.answers import BAD_GATEWAY, BAD_REQUEST, GATEWAY_TIMEOUT, OUR_FAULT, TOO_SLOW
+from pinfeather.proxy.answers import BAD_GATEWAY, BAD_REQUEST, BUSY, GATEWAY_TIMEOUT, OUR_FAULT, TOO_SLOW
 from pinfeather.proxy.approach import Approach
-from pinfeather.proxy.backend import BackendConnection
+from pinfeather.proxy.backend import OUR_SHORTAGE, BackendConnection
 from pinfeather.proxy.body import BodyReader, body_reader, chunked
 from pinfeather.proxy.fields import UNTIL_CLOSE, Refused
-from pinfeather.proxy.flow import HIGH_WATER, end_writing
+from pinfeather.proxy.flow import HIGH_WATER, end_writing, reset
 from pinfeather.proxy.passage import Answer, Coder, answer_bytes, response_head
 from pinfeather.proxy.wire import RequestHead, ResponseHead
 
@@ -30,7 +31,7 @@ class Exchange:
 
     __slots__ = (
         "_account", "_answer", "_answer_body", "_approach", "_backend", "_body", "_chunks", "_client",
-        "_coder", "_edge", "_half", "_interim", "_over", "_persistent", "_request", "_task", "_tunnel",
+        "_coder", "_edge", "_half", "_interim", "_latest", "_over", "_persistent", "_request", "_task", "_tunnel",
     )  # fmt: skip
 
     def __init__(self, client: "ClientConnection", request: RequestHead) -> None:
@@ -51,6 +52,7 @@ class Exchange:
         self._tunnel = False
         self._half = False  # whether one side of the tunnel has ended
         self._over = False
+        self._latest = _FOREVER  # when the body must have come, but for what makes it longer
 
     # --- the way to a server -------------------------------------------------------------------------------------
 
@@ -104,6 +106,10 @@ class Exchange:
             connection = await self._edge.pool.connect(self._approach.origin)
         except OSError as error:  # TimeoutError is one
             self._task = None
+            if error.errno in OUR_SHORTAGE:
+                self._edge.metrics.refused(f"connect: {errno.errorcode[error.errno]}")
+                self._reply(BUSY, with_cookies=True)
+                return
             self._edge.failures.failed(self._account)
             if not self._again(delivered=False):
                 self._reply(GATEWAY_TIMEOUT if isinstance(error, TimeoutError) else BAD_GATEWAY, with_cookies=True)
@@ -126,9 +132,9 @@ class Exchange:
             self.backend_lost()
             return
         connection.transport.write(self._approach.head)
-        self._client.gate.release("early")
-        self._touch()
-        if not self._body.done:
+        self._touch(waited=True)
+        if not self._body.done:  # else what was sent ahead is the next request's
+            self._client.gate.release("early")
             self.client_sent()
 
     # --- from the client -----------------------------------------------------------------------------------------
@@ -327,7 +333,7 @@ class Exchange:
     def backend_drained(self) -> None:
         """The server takes bytes again."""
         self._client.gate.release("server")
-        self._touch()
+        self._touch(waited=True)
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -381,15 +387,19 @@ class Exchange:
         if self._backend is not None:
             self._backend.drop()
             self._backend = None
-        self._client.transport.abort()
+        reset(self._client.transport)  # a mere end would make a whole of it, where the end of the connection is that of the answer
 
-    def _touch(self) -> None:
-        """Something went on: the deadline of the phase begins anew."""
-        settings = self._edge.settings
+    def _touch(self, *, waited: bool = False) -> None:
+        """Something went on: the deadline of the phase begins anew. A body has its time in all, and more for what comes of it, so that a
+        byte now and then holds no server for ever. `waited`: for the server, so that it begins anew, too.
+        """
+        now, settings = self._client.now(), self._edge.settings
+        if waited:
+            self._latest = now + settings.body - self._account.received / settings.least_rate
         if self._tunnel:
             span = settings.tunnel
         elif not self._body.done:
-            span = settings.body
+            span = min(settings.body, self._latest + self._account.received / settings.least_rate - now)
         else:
             span = settings.first_byte if self._answer is None else settings.answer
-        self._client.deadline = self._client.now() + span
+        self._client.deadline = now + span

@@ -1,9 +1,13 @@
 """What both kinds of connection need: deadlines and limits, and reading that can be held for several reasons at once."""
 
 import asyncio
+import contextlib
+import socket
+import struct
 from dataclasses import dataclass
 
 HIGH_WATER = 64 * 1024  # bytes kept for a side that does not take them, before the other side is no longer read
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was not sent yet is dropped, and the other end hears of it
 _READ = memoryview(bytearray(64 * 1024))  # what was read last, by whichever connection
 
 
@@ -14,6 +18,7 @@ class Settings:
     head: float = 10.0  # a request's whole head, from its first byte (or from the connection's beginning)
     idle: float = 75.0  # a kept connection without a request
     body: float = 30.0  # the next bytes of a request's body, and a client that takes nothing of its answer
+    least_rate: int = 128  # bytes a second of a request's body that make this time longer, beside waiting for the server
     connect: float = 5.0  # a connection to a server
     first_byte: float = 60.0  # the answer's head, once the request is sent
     answer: float = 300.0  # the next bytes of an answer's body
@@ -76,6 +81,15 @@ class Gate:
         if self._reasons:
             self._reasons.clear()
             self._transport.resume_reading()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection in such a way that its other end sees that it did not come to its end."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        with contextlib.suppress(OSError):  # it may be gone already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
 
 
 def end_writing(transport: asyncio.Transport) -> bool:

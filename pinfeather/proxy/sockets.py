@@ -1,5 +1,7 @@
 """Listening sockets: bound here and nowhere else, and shared with workers and with a process that takes over."""
 
+import contextlib
+import resource
 import socket
 
 Address = tuple[str, int]
@@ -10,6 +12,18 @@ ADMIN = ""
 """The name of the second port among the sockets; no entry point is called that."""
 
 BACKLOG = 1024  # connections that wait to be accepted
+
+
+_ENOUGH = 65_536  # descriptors
+
+
+def more_descriptors() -> None:
+    """As many open files as this user may have: each connection takes one, and the usual limit is that of a shell."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(name: str, host: str, port: int, taken: Listening) -> list[socket.socket]:

@@ -7,10 +7,8 @@ taken for a whole one.
 """
 
 import asyncio
-import contextlib
 import ipaddress
 import random
-import socket
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,11 +20,10 @@ from pinfeather.proxy.account import StreamAccount
 from pinfeather.proxy.affinity import first_draw
 from pinfeather.proxy.edge import Edge, Guest
 from pinfeather.proxy.entrances import ToTcp
-from pinfeather.proxy.flow import HIGH_WATER, Gate, Reading, end_writing
+from pinfeather.proxy.flow import HIGH_WATER, Gate, Reading, end_writing, reset
 
 _ATTEMPTS = 3  # servers that are tried, one after the other
 _FOREVER = float("inf")
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was not sent yet is dropped, and the other end hears of it
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
@@ -130,8 +127,8 @@ class TcpStream(Reading):
         self.deadline = _FOREVER
         self.account.reason = self.account.reason or "broken off"
         if self._server is not None:
-            _reset(self._server.transport)
-        _reset(self.transport)
+            reset(self._server.transport)
+        reset(self.transport)
 
     # --- the way to a server -------------------------------------------------------------------------------------
 
@@ -224,7 +221,7 @@ class TcpStream(Reading):
         if other is None or other.is_closing():
             return
         if exc is not None:
-            _reset(other)
+            reset(other)
         else:
             other.close()
             self.deadline = self.now() + self.edge.settings.body
@@ -232,15 +229,6 @@ class TcpStream(Reading):
     def _touch(self) -> None:
         settings = self.edge.settings
         self.deadline = self.now() + (settings.tunnel if self._ended == 0 else settings.answer)
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    """End a connection in such a way that its other end sees that it did not come to its end."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and not transport.is_closing():
-        with contextlib.suppress(OSError):  # it may be gone already
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()
 
 
 def proxy_header(version: int, source: tuple[object, ...], destination: tuple[object, ...]) -> bytes:

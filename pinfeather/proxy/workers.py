@@ -30,7 +30,7 @@ from pinfeather.proxy.keys import fresh_key, read_keys
 from pinfeather.proxy.loading import Unreadable, load_canonical, read_document, revision
 from pinfeather.proxy.metrics import Family, exposition, merged
 from pinfeather.proxy.server import Proxy, own_addresses, signature
-from pinfeather.proxy.sockets import ADMIN, Address, Listening, address_of, bind
+from pinfeather.proxy.sockets import ADMIN, Address, Listening, address_of, bind, more_descriptors
 from pinfeather.proxy.sockets import close as close_sockets
 
 _STEADY = 10.0  # seconds; a worker that lived so long is started again at once
@@ -331,6 +331,7 @@ class Supervisor:
 
 async def run(plan: Plan, say: Callable[[str], None]) -> None:
     """Serve as planned: in this process, or in several workers. Raises Unreadable, OSError."""
+    more_descriptors()
     if plan.settings.workers > 1:
         await Supervisor(plan, say).run()
         return

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pinfeather.proxy.client import ClientConnection
 from pinfeather.proxy.flow import Settings
 
 if TYPE_CHECKING:
@@ -112,77 +111,6 @@ def test_a_kept_connection_that_the_server_gave_up_costs_no_request(play: Play, 
         assert stage.backends["b"].connections == 5
 
     play(scenario, server("b", once))
-
-
-def test_what_nobody_asked_for_is_no_answer(play: Play, server: type[Backend]) -> None:
-    """A server that sends a body after the head of its answer to a HEAD: the bytes lie in the socket when the connection is asked for again."""
-    sent = asyncio.Event()
-
-    async def strays(turn: Turn) -> None:
-        if turn.request.line.startswith("HEAD"):
-            turn.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")
-            await turn.writer.drain()
-            await asyncio.sleep(0)
-            turn.writer.write(b"HTTP/1.1 200 OK\r\nX-Evil: 1\r\nContent-Length: 6\r\n\r\npoison")
-            await turn.writer.drain()
-            sent.set()
-            return
-        turn.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-    async def scenario(stage: Stage) -> None:
-        for _ in range(20):
-            sent.clear()
-            assert (await stage.get(method="HEAD")).status == 200
-            await sent.wait()
-            assert (await stage.get()).body == b"ok"
-
-    play(scenario, server("b", strays))
-
-
-@pytest.mark.parametrize("coding", ["Chunked", "CHUNKED"])
-def test_an_answer_s_coding_is_named_in_any_case(play: Play, server: type[Backend], coding: str) -> None:
-    async def scenario(stage: Stage) -> None:
-        assert (await stage.get()).body == b"ok"
-
-    async def chunked(turn: Turn) -> None:
-        turn.writer.write(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n2\r\nok\r\n0\r\n\r\n".encode())
-
-    play(scenario, server("b", chunked))
-
-
-def test_what_is_said_to_the_proxy_goes_to_no_server(play: Play, server: type[Backend]) -> None:
-    async def scenario(stage: Stage) -> None:
-        await stage.get("/", "Proxy: http://evil", "Proxy-Foo: 1", "Proxy-Authorization: x", "Proxied: yes")
-        (request,) = stage.backends["b"].seen
-        assert [name for name, _ in request.fields if name.lower().startswith("prox")] == ["Proxied"]
-
-    play(scenario, server("b"))
-
-
-def test_an_early_answer_is_taken_to_its_end(play: Play, server: type[Backend], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server answers before the body has come; the client takes the answer late: what it has not sent is not waited for, what it reads is."""
-    size, late = 3_370_000, asyncio.Event()
-    expired = ClientConnection.expired
-
-    def counted(self: ClientConnection) -> None:
-        late.set()
-        expired(self)
-
-    monkeypatch.setattr(ClientConnection, "expired", counted)
-
-    async def early(reader: Reader, writer: Writer) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + b"x" * size)
-        await writer.drain()
-
-    async def scenario(stage: Stage) -> None:
-        async with stage.client() as (reader, writer):
-            writer.write(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 10\r\n\r\n12345")
-            await reader.readuntil(b"\r\n\r\n")
-            await late.wait()
-            assert len(await reader.readexactly(size)) == size
-
-    play(scenario, server("b", raw=early), settings=Settings(linger=0.05))
 
 
 def test_a_post_is_never_sent_twice(play: Play, server: type[Backend]) -> None:
