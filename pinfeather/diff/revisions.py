@@ -22,12 +22,27 @@ def sources(revisions: str, paths: Sequence[str]) -> tuple[tuple[str, str], tupl
     before, after = before or "HEAD", after or "HEAD"
     commits = _commit(before), _commit(after)
     if three:
-        commits = _git("merge-base", *commits).strip(), commits[1]
+        commits = _parted(commits, revisions), commits[1]
+    for path in paths:
+        if not any(next(_entries(commit, path), None) for commit in commits):
+            raise UsageError(f"{path}: neither {before} nor {after} has it")
     sides = tuple(Source(tuple(_files(commit, name, paths))) for commit, name in zip(commits, (before, after), strict=True))
     for name, side in zip((before, after), sides, strict=True):
         if not side.files:
             raise UsageError(f"{name} has no {', '.join(sorted(SUFFIXES))} file in {', '.join(paths)}")
     return (before, after), (sides[0], sides[1])
+
+
+def _parted(commits: tuple[str, str], revisions: str) -> str:
+    """Where both have parted."""
+    try:
+        return _git("merge-base", *commits).strip()
+    except UsageError as problem:
+        if str(problem):
+            raise
+        raise UsageError(
+            f"{revisions}: they have no common ancestor here; a shallow clone has to be deepened (git fetch --unshallow)"
+        ) from None
 
 
 def _commit(revision: str) -> str:

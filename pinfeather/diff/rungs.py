@@ -112,7 +112,8 @@ class Step:
         hosts = tuple(sorted(map(undotted, self.hosts)))
         points = tuple(sorted(self.entry_points))
         whose = self.side.node(self.unbound) if self.unbound is not None else None
-        return hosts, self.path, points, self.tls, self.match, whose, self.side.signature(self.way)
+        terms = self.side.terms(self.side.document.routes[self.rung.route])
+        return hosts, self.path, points, self.tls, terms, self.match, whose, self.side.signature(self.way)
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:

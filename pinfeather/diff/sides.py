@@ -21,14 +21,15 @@ from pinfeather.model.document import Document
 from pinfeather.model.middlewares import Middleware
 from pinfeather.model.pools import apart, pools
 from pinfeather.model.request import cookie_pairs
-from pinfeather.model.services import Split
+from pinfeather.model.routes import Route, TcpRoute, Tls
+from pinfeather.model.services import LoadBalancer, Split
 from pinfeather.model.sticky import Cookie, set_cookie
 from pinfeather.model.table import Way
 from pinfeather.translators.contract import Identity
 
 STATE = State()
 """All servers are up."""
-GUARDS = frozenset({"basic_auth", "forward_auth", "ip_allow_list", "other"})
+GUARDS = frozenset({"basic_auth", "forward_auth", "ip_allow_list", "client_certificate", "other"})
 """Kinds of middlewares that refuse people; of one that is not known it must be feared."""
 
 
@@ -130,15 +131,41 @@ class Side:
         asked = request._replace(bindings=bindings or {})
         found: dict[Landing, Fraction] = {}
         for low, high, decision in outcomes(self.table, asked, STATE).parts:
-            where = self.landing(decision)
+            where = self.landing(decision, tls=request.tls)
             found[where] = found.get(where, Fraction(0)) + high - low
         return found
 
-    def landing(self, decision: Decision) -> Landing:
+    def landing(self, decision: Decision, *, tls: bool = False) -> Landing:
         status = 200 if decision.reason == "external" else decision.status
         server = decision.server_key or (decision.service or "" if decision.reason == "external" else "")
         texts = tuple(set_cookie(self.pools[each.cookie.name][0], "") for each in decision.set_cookies)
-        return Landing(status, server, self.passed(decision.middlewares), texts, decision.service or "")
+        terms = self.terms(self._routes[decision.route]) if tls and decision.route is not None else ()
+        passes = (*terms, *self.passed(decision.middlewares), *self.to_server(decision.service or "", server))
+        return Landing(status, server, passes, texts, decision.service or "")
+
+    @cached_property
+    def _routes(self) -> Mapping[str, Route]:
+        return {route.name: route for route in reversed(self.document.routes)}
+
+    def terms(self, route: Route | TcpRoute) -> tuple[str, ...]:
+        """On which terms TLS is spoken with a client of this route; a certificate that is asked for guards it."""
+        return terms(self.document, route.tls)
+
+    def to_server(self, service: str, key: str) -> tuple[str, ...]:
+        """How its server is spoken to, where that is said otherwise than as usual."""
+        balancer = self.document.services.get(service)
+        if not isinstance(balancer, LoadBalancer):
+            return ()
+        said: dict[str, object] = {}
+        if balancer.pass_host_header is False:
+            said["pass_host_header"] = False
+        if balancer.strategy not in (None, "wrr"):
+            said["strategy"] = balancer.strategy
+        if balancer.servers_transport is not None:
+            said["servers_transport"] = self.document.servers_transports.get(balancer.servers_transport, balancer.servers_transport)
+        if any(server.preserve_path for server in balancer.servers if server.key == key):
+            said["preserve_path"] = True
+        return (f"to_server {json.dumps(said, sort_keys=True, default=str)}",) if said else ()
 
     def passed(self, names: tuple[str, ...]) -> tuple[str, ...]:
         if names not in self._passed:
@@ -165,7 +192,7 @@ class Side:
     def node(self, node: Node) -> object:
         """What a service does, whatever it is called."""
         if isinstance(node, Pool):
-            servers = tuple(sorted((choice.to, choice.weight) for choice in node.servers))
+            servers = tuple(sorted((choice.to, choice.weight, self.to_server(node.name, choice.to)) for choice in node.servers))
             cookie = next((choice.binding.cookie for choice in node.servers if choice.binding is not None), None)
             return self.passed(node.middlewares), servers, self._cookie(cookie)
         if isinstance(node, Fork):
@@ -175,6 +202,21 @@ class Side:
 
     def _cookie(self, cookie: Cookie | None) -> str:
         return set_cookie(self.pools[cookie.name][0], "") if cookie is not None else ""
+
+
+def terms(document: Document, tls: Tls | None) -> tuple[str, ...]:
+    """What TLS options say, in words of their own: a client's certificate, and all else that is not as usual."""
+    if tls is None or not tls.terminate or tls.passthrough:
+        return ()
+    name = str(tls.options or "default")
+    options = document.tls_options.get(name)
+    if options is None:
+        return (f"tls_options {name}",) if tls.options is not None and name != "default" else ()
+    said = options.model_dump(mode="json", exclude_defaults=True)
+    certificate = {key: said.pop(key) for key in ("client_auth_type", "client_auth_ca_files") if key in said}
+    asked = certificate.get("client_auth_type") not in (None, "NoClientCert", "RequestClientCert")
+    found = [f"client_certificate {json.dumps(certificate, sort_keys=True)}"] if asked else []
+    return (*found, *([f"tls_options {json.dumps(said, sort_keys=True)}"] if said else []))
 
 
 def content(middleware: Middleware) -> str:

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from pinfeather.diff.candidates import NOWHERE, OTHER, addresses
 from pinfeather.diff.regexes import members, near_misses
-from pinfeather.diff.sides import STATE
+from pinfeather.diff.sides import STATE, content, terms
+from pinfeather.model.decide import Decision
 from pinfeather.model.decide_tcp import Connection, TcpTable, outcomes_tcp
 from pinfeather.model.document import Document
 from pinfeather.model.match import Alpn, ClientIP, Leaf, ServerNameIs, ServerNameRegex, leaves
+from pinfeather.model.services import TcpLoadBalancer
 
 Ends = tuple[tuple[str, Fraction], ...]
 """Server, or what comes of none, and its share."""
@@ -46,8 +48,30 @@ def _ends(table: TcpTable, connection: Connection) -> tuple[str | None, Ends]:
     for low, high, decision in outcomes_tcp(table, connection, STATE).parts:
         route = decision.route
         end = decision.server_key or (decision.service or "" if decision.reason == "external" else "nobody")
+        end += "".join(f", {said}" for said in _said(table.document, decision)) if decision.server_key else ""
         shares[end] = shares.get(end, Fraction(0)) + high - low
     return route, tuple(sorted(shares.items()))
+
+
+def _said(document: Document, decision: Decision) -> Iterator[str]:
+    """What a connection passes on its way to a server, and how the server is spoken to."""
+    route = next(each for each in document.tcp_routes if each.name == decision.route)
+    for name in route.middlewares:
+        held = document.tcp_middlewares.get(name)
+        yield f"through {content(held)}" if held is not None else f"through other {name}"
+    if route.tls is not None:
+        yield "TLS passed through" if route.tls.passthrough else "TLS ended" if route.tls.terminate else "no TLS"
+        yield from terms(document, route.tls)
+    service = document.tcp_services.get(decision.service or "")
+    if not isinstance(service, TcpLoadBalancer):
+        return
+    if service.sticky is not None:
+        yield "the same for each client's address"
+    for server in service.servers:
+        if server.key == decision.server_key and server.tls:
+            yield "with TLS to the server"
+    if service.proxy_protocol is not None:
+        yield f"with the PROXY protocol {service.proxy_protocol}"
 
 
 def _connections(before: Document, after: Document) -> Iterator[Connection]:
@@ -56,11 +80,18 @@ def _connections(before: Document, after: Document) -> Iterator[Connection]:
     points = dict.fromkeys((*(point for route in routes for point in route.entry_points), *before.entry_points, *after.entry_points, OTHER))
     names: dict[str, None] = {NOWHERE: None}
     for name in (*(name for route in routes for name in route.sni), *(leaf.sni for leaf in asked if isinstance(leaf, ServerNameIs))):
-        names |= {f"any{name[1:]}": None} if name.startswith("*.") else {name: None} if name != "*" else {}
+        names |= (
+            dict.fromkeys(f"{label}{name[1:]}" for label in ("any", "x0q7"))
+            if name.startswith("*.")
+            else {name: None}
+            if name != "*"
+            else {}
+        )
     for leaf in asked:
         if isinstance(leaf, ServerNameRegex):
             names |= dict.fromkeys(text for text in (*members(leaf.sni_regex), *near_misses(leaf.sni_regex)) if text)
-    protocols = [(), *(((leaf.alpn,)) for leaf in asked if isinstance(leaf, Alpn))]
+    offered_ = tuple(dict.fromkeys(leaf.alpn for leaf in asked if isinstance(leaf, Alpn)))
+    protocols = [(), *((one,) for one in offered_), *([offered_] if len(offered_) > 1 else [])]
     clients = (
         list(addresses(leaf.client_ip for leaf in asked if isinstance(leaf, ClientIP)))
         if any(isinstance(leaf, ClientIP) for leaf in asked)

@@ -124,8 +124,13 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     _git("branch", "old")
     (routes / "shop.yaml").write_text(text.replace("weight: 90", "weight: 70").replace("weight: 10", "weight: 30"), "utf-8")
     _git("commit", "-q", "-a", "-m", "two")
+    _git("branch", "alone", _printed("commit-tree", "main^{tree}", "-m", "alone"))
     (routes / "shop.yaml").write_text("what stands in the work tree is not read", "utf-8")
     return folder
+
+
+def _printed(*words: str) -> str:
+    return subprocess.run(["git", *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _git(*words: str) -> None:
@@ -156,6 +161,8 @@ def test_one_file_of_two_revisions(repository: Path, capsys: pytest.CaptureFixtu
         (["main..old"], "say which files or folders, behind --"),
         (["main..old", "--", "nothing"], "has no .json, .toml, .yaml, .yml file in nothing"),
         (["main..old", "--", "../../etc"], "git: "),
+        (["main..old", "--", "--routes", "rutes"], "rutes: neither main nor old has it"),
+        (["alone...main", "--", "--routes"], "alone...main: they have no common ancestor here"),
     ],
 )
 def test_what_git_does_not_have_is_said(repository: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,3 +183,57 @@ def test_another_hash_of_a_cookie_draws_all_anew() -> None:
     found = _differ(text, text.replace("md5", "index"))
     assert not found.equal
     assert [pool.cookie for pool in found.pools] == ["srv"]
+
+
+# What guards a connection, and how a server is spoken to ---------------------------------------------------------------------
+
+WHOLE = (
+    HEAD
+    + """\
+routes: [{name: r, hosts: [h.com], entry_points: [websecure], tls: {options: mtls}, to: s}]
+services:
+  s: {servers: [{url: "https://10.0.0.1"}, {url: "https://10.0.0.2"}], servers_transport: st}
+tcp_routes: [{name: t, sni: [t.com], entry_points: [websecure], middlewares: [allow], tls: {passthrough: true}, to: db}]
+tcp_services: {db: {servers: [{address: "10.0.0.3:1"}], proxy_protocol: 2}}
+tcp_middlewares: {allow: {ip_allow_list: {source_ranges: [10.0.0.0/8]}}}
+tls_options: {mtls: {client_auth_type: RequireAndVerifyClientCert, client_auth_ca_files: [ca.pem]}, plain: {min_version: VersionTLS13}}
+servers_transports: {st: {insecureSkipVerify: false}}
+"""
+)
+EDITS: dict[str, tuple[str, str, Kind | None]] = {
+    "no client's certificate is asked for": ("tls: {options: mtls}", "tls: {options: plain}", Kind.UNGUARDED),
+    "any will do": ("RequireAndVerifyClientCert", "NoClientCert", Kind.UNGUARDED),
+    "of another authority": ("ca.pem", "other.pem", Kind.OTHERWISE_GUARDED),
+    "nothing": ("tls: {options: mtls}", "tls: {options: mtls}", None),
+    "a server is trusted whoever it is": ("insecureSkipVerify: false", "insecureSkipVerify: true", Kind.PASSES),
+    "another host for the server": ("servers_transport: st}", "servers_transport: st, pass_host_header: false}", Kind.PASSES),
+    "another strategy": ("servers_transport: st}", "servers_transport: st, strategy: hrw}", Kind.PASSES),
+    "another path for the server": ('{url: "https://10.0.0.1"}', '{url: "https://10.0.0.1", preserve_path: true}', Kind.PASSES),
+}
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_what_guards_a_connection_and_how_a_server_is_spoken_to(case: str) -> None:
+    old, new, kind = EDITS[case]
+    assert old in WHOLE
+    found = _differ(WHOLE, WHOLE.replace(old, new))
+    assert [each.change.kind for each in found.classes] == ([kind] if kind is not None else [])
+    assert not found.tcp
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("middlewares: [allow], ", ""),
+        ("10.0.0.0/8", "0.0.0.0/0"),
+        ("tls: {passthrough: true}", "tls: {}"),
+        ("proxy_protocol: 2", "proxy_protocol: 1"),
+        ("proxy_protocol: 2", "proxy_protocol: 2, sticky: {source_address: {}}"),
+        ('{address: "10.0.0.3:1"}', '{address: "10.0.0.3:1", tls: true}'),
+    ],
+)
+def test_what_a_tcp_connection_passes(old: str, new: str) -> None:
+    assert old in WHOLE
+    found = _differ(WHOLE, WHOLE.replace(old, new))
+    assert len(found.tcp) == 1
+    assert not found.equal

@@ -259,7 +259,10 @@ tcp_services: {a: {servers: [{address: "10.0.0.1:5432"}]}, b: {servers: [{addres
 def test_connections_too() -> None:
     (only,) = difference(_side(TCP), _side(TCP.replace("weight: 9", "weight: 3"))).tcp
     assert (only.connection.sni, only.connection.tls, only.connection.entry_point) == ("db.example.com", True, "pg")
-    assert dict(only.before[1]) == {"10.0.0.1:5432": Fraction(9, 10), "10.0.0.2:5432": Fraction(1, 10)}
+    assert dict(only.before[1]) == {
+        "10.0.0.1:5432, TLS passed through": Fraction(9, 10),
+        "10.0.0.2:5432, TLS passed through": Fraction(1, 10),
+    }
     moved = difference(_side(TCP), _side(TCP.replace("[db.example.com]", "['*.example.com']"))).tcp
     assert [each.connection.sni for each in moved] == ["any.example.com"]
 
