@@ -159,7 +159,7 @@ def test_one_file_of_two_revisions(repository: Path, capsys: pytest.CaptureFixtu
         (["main..nothing", "--", "--routes"], "'nothing' is no revision of this repository"),
         (["main..--output=x", "--", "--routes"], "'--output=x' is no revision of this repository"),
         (["main..old"], "say which files or folders, behind --"),
-        (["main..old", "--", "nothing"], "has no .json, .toml, .yaml, .yml file in nothing"),
+        (["main..old", "--", "nothing"], "nothing: neither main nor old has it"),
         (["main..old", "--", "../../etc"], "git: "),
         (["main..old", "--", "--routes", "rutes"], "rutes: neither main nor old has it"),
         (["alone...main", "--", "--routes"], "alone...main: they have no common ancestor here"),
