@@ -92,9 +92,9 @@ def _explained(
     known = State({**(state.servers if state is not None else {}), **said.servers})
     if isinstance(asked, _connection.AskedConnection):
         connection = replace(asked.connection, entry_point=_connection.entry_point(asked, document))
-        return explain_tcp(document, connection, known, spans=spans)
+        return replace(explain_tcp(document, connection, known, spans=spans), states=asked.states)
     request = asked.request._replace(entry_point=_curl.entry_point(asked, document))
-    found = explain(document, request, known, spans=spans, identity=identity)
+    found = replace(explain(document, request, known, spans=spans, identity=identity), states=asked.states)
     return found.noted(*(f"not looked at: {each}" for each in asked.ignored), *_unsaid(document, asked))
 
 

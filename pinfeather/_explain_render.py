@@ -24,7 +24,7 @@ def text(found: Explanation, *, every: bool = False) -> str:
 def _lines(found: Explanation, every: bool) -> Iterator[str]:
     asked = found.asked
     tcp = isinstance(asked, Connection)
-    yield _connection.line(asked) if isinstance(asked, Connection) else _curl.line(asked)
+    yield _connection.line(asked, None, found.states) if isinstance(asked, Connection) else _curl.line(asked, found.states)
     yield f"  on the entry point {asked.entry_point or '(none)'}" + (", over TLS" if asked.tls else "")
     yield ""
     for lead in found.leads:
@@ -96,7 +96,7 @@ def _at(place: Place) -> str:
 def as_json(found: Explanation) -> str:
     """For programs: shares are fractions as text (`9/10`), places have file, line and column where they were read from one."""
     tree = {
-        "request": _request_json.written(found.asked),
+        "request": _request_json.written(found.asked, found.states),
         "won": found.won,
         "outcomes": [_lead(lead) for lead in found.leads],
         "middlewares": [{"name": it.name, "kind": it.kind, "inside": it.inside, **_place(it.place)} for it in found.middlewares],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from pinfeather._curl import States
 from pinfeather.model.decide import Decision, Outcomes, Request, Step
 from pinfeather.model.decide_tcp import Connection
 from pinfeather.model.diagnostics import Path, Span, dotted, span_at
@@ -99,6 +100,8 @@ class Explanation:
     lost: tuple[Lost, ...]
     notes: tuple[str, ...]
     """Sentences without their full stop."""
+    states: States = ()
+    """Servers that were said to be down or draining."""
 
     def noted(self, *notes: str) -> Explanation:
         """The same with more notes behind."""

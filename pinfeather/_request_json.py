@@ -106,16 +106,21 @@ def _wire(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
-def written(asked: Request | Connection) -> dict[str, object]:
+def written(asked: Request | Connection, states: _curl.States = ()) -> dict[str, object]:
     """The object that `read` reads as the same, with the line for people beside it."""
+    found = {
+        status.value: [service if index is None else f"{service}/{index + 1}" for of, service, index in states if of is status]
+        for status in (Status.DOWN, Status.DRAINING)
+    }
+    said = {word: servers for word, servers in found.items() if servers}
     if isinstance(asked, Connection):
         return {
-            "line": _connection.line(asked), "sni": asked.sni or "", "tls": asked.tls, "alpn": list(asked.alpn),
+            "line": _connection.line(asked, None, states), "sni": asked.sni or "", "tls": asked.tls, "alpn": list(asked.alpn),
             "entry_point": asked.entry_point, "client": asked.client,
-            "bindings": {name.removeprefix(affinity("")): what for name, what in asked.bindings.items()},
+            "bindings": {name.removeprefix(affinity("")): what for name, what in asked.bindings.items()}, **said,
         }  # fmt: skip
     return {
-        "curl": _curl.line(asked), "method": asked.method, "host": asked.host, "path": asked.path, "query": asked.query,
+        "curl": _curl.line(asked, states), "method": asked.method, "host": asked.host, "path": asked.path, "query": asked.query,
         "headers": [[name, header_text(value)] for name, value in asked.headers], "entry_point": asked.entry_point, "tls": asked.tls,
-        "sni": asked.sni, "client": asked.client, "bindings": dict(asked.bindings),
+        "sni": asked.sni, "client": asked.client, "bindings": dict(asked.bindings), **said,
     }  # fmt: skip

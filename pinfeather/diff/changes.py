@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from fractions import Fraction
 from typing import NamedTuple, TypeVar
 
-from pinfeather.diff.rungs import Region, Step
+from pinfeather.diff.rungs import Attribute, Region, Step
 from pinfeather.diff.sides import Landing, Side
+from pinfeather.model.balance import Fork
 from pinfeather.model.decide import Request
 
 Shares = Mapping[Landing, Fraction]
@@ -155,8 +156,18 @@ class Found(NamedTuple):
 
 def found(before: Side, after: Side, region: Region, one: Step | None, other: Step | None) -> Found | None:
     """Ask both tables for the request itself: what the walk thinks is believed only where they say so."""
-    bound = before.bound(region.bound), after.bound(region.bound)
-    change = compare(before, after, region.request, bound)
-    if change is None:
-        return None
-    return Found(region, one, other, change)
+    for each in (region, *_bound(region, one), *_bound(region, other)):
+        bound = before.bound(each.bound), after.bound(each.bound)
+        if (change := compare(before, after, each.request, bound)) is not None:
+            return Found(each, one, other, change)
+    return None
+
+
+def _bound(region: Region, step: Step | None) -> Iterator[Region]:
+    """The same for clients that are bound to a variant of the split that the rung leads to: new ones may fare alike, and these not."""
+    split = step.way.to if step is not None else None
+    if step is None or not isinstance(split, Fork) or split.cookie is None:
+        return
+    attribute = Attribute("bound", step.side.pools[split.cookie.name][0].name)
+    if attribute not in region.values:
+        yield from (region.having(attribute, (name,)) for name in split.names)

@@ -113,6 +113,9 @@ def _json(text: bytes) -> Logged:
     """Raises ValueError."""
     try:
         found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogateescape")  # half of a character is no text
+    except UnicodeEncodeError:
+        raise ValueError("half of a character stands in it") from None
     except (ValueError, RecursionError):
         raise ValueError("it is not whole: no JSON") from None
     if not isinstance(found, dict):

@@ -237,3 +237,13 @@ def test_what_a_tcp_connection_passes(old: str, new: str) -> None:
     found = _differ(WHOLE, WHOLE.replace(old, new))
     assert len(found.tcp) == 1
     assert not found.equal
+
+
+def test_who_is_bound_to_a_variant_of_weight_0_is_asked_for() -> None:
+    """New clients fare alike; those of the variant come to it now, or no longer."""
+    drained = PINNED.replace("weight: 90", "weight: 1").replace("weight: 10", "weight: 0")
+    kept = drained.replace("sticky: {cookie: {name: var}}}]", "sticky: {cookie: {name: var}}, weight_zero: keep}]")
+    (only,) = _differ(drained, kept).classes
+    assert only.found.region.bound == {"var": "v2"}
+    assert only.change.kind is Kind.MOVED
+    assert "--bound var=v2" in render.text(_differ(drained, kept), ("a", "b"))

@@ -90,6 +90,12 @@ def test_a_redacted_header_is_not_known(tmp_path: Path) -> None:
         assert _count(_said(**fields), tmp_path).undecided == {"the cookie canary": 1}
 
 
+@pytest.mark.parametrize("field", ["RequestAddr", "request_Accept", "entryPointName"])
+def test_half_of_a_character_is_no_line(field: str, tmp_path: Path) -> None:
+    tally = _count([_said(**{field: "x\ud800"}), _said()], tmp_path)
+    assert (tally.total, tally.unusable) == (1, 1)
+
+
 CLF = b'10.0.0.1 - - [26/Nov/2026:17:21:27 +0000] "GET /a?b="c" HTTP/1.1" 200 11 "-" "a "b" 1 "%s" "http://127.0.0.1:9" 0ms\n'
 
 

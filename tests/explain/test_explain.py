@@ -137,6 +137,19 @@ def test_the_seed_the_cookie_that_was_set_is_understood(capsys: pytest.CaptureFi
     assert f"the client is bound to {server}, which takes no request here" in there
 
 
+def test_states_of_servers_stand_in_what_can_be_asked_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(
+        'pinfeather: v1\nroutes: [{name: a, hosts: [h.com], to: v}]\nservices: {v: {servers: [{url: "http://10.0.0.1"}, {url: "http://10.0.0.2"}]}}\n'
+    )
+    line = "curl http://h.com/ --down v/1 --draining v/2 --entry-point web"
+    first = json.loads(said(capsys, "--report", "json", str(path), line))
+    assert first["request"]["curl"] == line
+    again = json.loads(said(capsys, "--report", "json", str(path), "--request", json.dumps(first["request"])))
+    assert again == first
+    assert said(capsys, str(path), line).startswith(line)
+
+
 def test_the_seed_why_notcanary_is_a_trap(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, SEED, f"curl -b notcanary=v22 {URL}", *FILLED)
     assert "my-app-v2-prod at http://10.0.2.1:80\n" in text
