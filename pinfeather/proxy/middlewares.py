@@ -176,14 +176,16 @@ def _redirect_regex(config: RedirectRegex) -> Step:
 
 
 def _strip_prefix(config: StripPrefix) -> Step:
+    prefixes = [(prefix.encode().decode("latin-1"), visible(prefix)) for prefix in config.prefixes]
+
     def step(passage: Passage) -> Answer | None:
-        for prefix in config.prefixes:
-            if passage.path.startswith(prefix):
-                rest = passage.path[len(prefix) :]
+        for prefix, sent in prefixes:  # Traefik holds them against the decoded path
+            if passage.path.startswith(sent):
+                rest = passage.path[len(sent) :]
                 passage.move(rest)
                 if passage.path != "/" + rest.removeprefix("/"):
                     return Answer.error(400)  # `/api../x`: what is left climbs or has empty segments; Traefik 3.7.15 refuses too
-                passage.put("X-Forwarded-Prefix", visible(prefix))
+                passage.put("X-Forwarded-Prefix", prefix)
                 break
         return None
 

@@ -38,6 +38,10 @@ MIDDLEWARES: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         {"redirectRegex": {"regex": "^http://([^/]+)/regex/(.*)", "replacement": "https://$1/${2}x"}},
     ),
     "strip": ({"strip_prefix": {"prefixes": ["/strip"]}}, {"stripPrefix": {"prefixes": ["/strip"]}}),
+    "accents": (
+        {"strip_prefix": {"prefixes": ["/accents/caf\u00e9", "/accents/a b", "/accents"]}},
+        {"stripPrefix": {"prefixes": ["/accents/caf\u00e9", "/accents/a b", "/accents"]}},
+    ),
     "add": ({"add_prefix": {"prefix": "/v1"}}, {"addPrefix": {"prefix": "/v1"}}),
     "fixed": ({"replace_path": {"path": "/elsewhere"}}, {"replacePath": {"path": "/elsewhere"}}),
     "turned": (
@@ -75,6 +79,7 @@ PROBES: list[tuple[str, str, tuple[str, ...]]] = [
     ("GET", "/auth", ("Authorization: Basic dTpwYXNzd29yZA",)),
     ("GET", "/auth", (RIGHT, "X-User: forged")),
     ("GET", "/strip../x", ()),
+    *(("GET", f"/accents/{rest}", ()) for rest in ("caf%C3%A9/x", "caf%c3%a9", "cafe/x", "a%20b/x", "a+b/x")),
     ("GET", "/turned/a%2fb/%61", ()),
     ("GET", "/heads", ("X-Gone: 1", "X-Set: 1", "Connection: X-Set, X-Kept", "X-Kept: 1")),
     ("GET", "/heads", ("X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Real-Ip: 6.6.6.6", "X-Forwarded-Prefix: /x")),

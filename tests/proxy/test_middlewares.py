@@ -208,6 +208,8 @@ def test_headers(play: Play, server: type[Backend]) -> None:
     [
         ({"strip_prefix": {"prefixes": ["/no", "/api"]}}, "/api/x?q", "/x?q"),
         ({"strip_prefix": {"prefixes": ["/api"]}}, "/api", "/"),
+        ({"strip_prefix": {"prefixes": ["/caf\u00e9", "/a b", "/a"]}}, "/caf%c3%a9/x", "/x"),
+        ({"strip_prefix": {"prefixes": ["/caf\u00e9", "/a b", "/a"]}}, "/a%20b/x", "/x"),
         ({"strip_prefix": {"prefixes": ["/api"]}}, "/other", "/other"),
         ({"add_prefix": {"prefix": "/v1"}}, "/x", "/v1/x"),
         ({"replace_path": {"path": "/fixed"}}, "/x?q=1", "/fixed?q=1"),
