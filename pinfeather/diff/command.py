@@ -13,7 +13,7 @@ from pinfeather._sources import UsageError, source
 from pinfeather.diff import render
 from pinfeather.diff.report import difference
 from pinfeather.diff.sides import Side
-from pinfeather.model.diagnostics import Report, Severity
+from pinfeather.model.diagnostics import Code, Report, Severity
 from pinfeather.model.table import UndecidedError
 from pinfeather.translators.contract import Identity, Source
 
@@ -73,8 +73,12 @@ def _side(name: str, inputs: Source, given: argparse.Namespace) -> Side | None:
     if document is None:
         return None
     try:
-        errors = tuple(_render.line(each) for each in report.diagnostics if each.severity is Severity.ERROR)
-        return Side(document, loaded.parsed.spans, _identity(loaded), errors)
+        unread = [each for each in report.diagnostics if each.severity is Severity.ERROR]
+        said = [_render.line(each) for each in unread]
+        if not document.routes and not document.tcp_routes:  # what is there may all be another's: an Ingress of another class
+            scope = [_render.line(each) for each in report.diagnostics if each.code == Code.SCOPE]
+            said += [f"{name}: there is no route in it", *scope]
+        return Side(document, loaded.parsed.spans, _identity(loaded), tuple(said))
     except UndecidedError as problem:
         raise UsageError(f"{name}: {problem}, or say it with --bind") from None
 

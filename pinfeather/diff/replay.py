@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from pinfeather.diff.candidates import Candidates
-from pinfeather.diff.changes import Change, compare
+from pinfeather.diff.changes import Change, Kind, compare
 from pinfeather.diff.logs import Line, Logged
 from pinfeather.diff.rungs import CLIENT, COOKIES, ENTRY_POINT, METHOD, TLS, Attribute, Region, Step, consulted, steps
 from pinfeather.diff.sides import Side
@@ -150,9 +150,11 @@ class Replay:
             region = region.having(COOKIES, ())
         region = Region(region.host, region.path, region.values, candidates.cookies)
         found = dict(self._in(region, before, after, candidates, logged, [_WAYS]))
-        kinds = {verdict.change.kind if verdict.change is not None else None for verdict in found.values()}
-        if len(found) == 1 or (len(kinds) == 1 and None not in kinds):  # whichever it was, it was refused, or let in, or moved
-            return next(iter(found.values()))
+        changes = [verdict.change for verdict in found.values()]
+        kinds = {change.kind if change is not None else None for change in changes}
+        ends = {None if change is None else (change.kind, change.before, change.after) for change in changes}
+        if len(ends) == 1 or kinds in ({Kind.REFUSED}, {Kind.ADMITTED}):  # whichever it was, it was refused, or let in, or went there
+            return min(found.values(), key=_made_up)
         unknown = dict.fromkeys(verdict.open for verdict in found.values() if verdict.open)
         return Verdict(open=next(iter(unknown), "") or self._missing(found.values(), region))
 
@@ -222,6 +224,11 @@ class Replay:
         regions = [each.region for each in verdicts if each.region is not None]
         names = dict.fromkeys(_words(key) for each in regions for key in each.values if key not in region.values)
         return " and ".join(name for name in names) or "what the log does not keep"
+
+
+def _made_up(verdict: Verdict) -> int:
+    """How much of its request the log does not say: the plainest is shown."""
+    return 0 if verdict.region is None else sum(map(len, verdict.region.values.values()))
 
 
 def _words(attribute: Attribute) -> str:

@@ -101,6 +101,26 @@ def test_what_could_not_be_read_is_not_called_the_same(report: str, tmp_path: Pa
         assert "input.rule" in out
 
 
+INGRESS = """\
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop, namespace: d, annotations: {nginx.ingress.kubernetes.io/canary: "true", nginx.ingress.kubernetes.io/canary-weight: "10"}}
+spec:
+  ingressClassName: nginx
+  rules: [{host: h.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]
+"""
+
+
+def test_two_sides_without_a_route_are_not_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that is there is another controller's: nothing was compared."""
+    for name, weight in (("x", "10"), ("y", "20")):
+        (tmp_path / f"{name}.yaml").write_text(INGRESS.replace('"10"', f'"{weight}"'))
+    assert main(["diff", str(tmp_path / "x.yaml"), str(tmp_path / "y.yaml")]) == 2
+    out = capsys.readouterr().out
+    assert "there is no route in it" in out
+    assert "of the class 'nginx'" in out
+
+
 # Secrets, and what a comment may not do ------------------------------------------------------------------------------------
 
 GUARDED = HEAD + "routes: [{name: r, hosts: [h.com], middlewares: [door], to: s1}]\n" + SERVICES

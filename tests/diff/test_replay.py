@@ -90,6 +90,15 @@ def test_a_redacted_header_is_not_known(tmp_path: Path) -> None:
         assert _count(_said(**fields), tmp_path).undecided == {"the cookie canary": 1}
 
 
+def test_a_request_that_may_be_of_several_classes_is_of_none(tmp_path: Path) -> None:
+    """Each may have been a tester, who goes elsewhere, and a cookie that the log does not say is not shown as if it had been there."""
+    line = json.loads(_said())
+    raw = json.dumps({key: value for key, value in line.items() if key not in ALL}).encode() + b"\n"
+    other = MORE.replace("to: shop-v2\n", "to: shop-v1\n", 1)
+    assert other != MORE
+    assert _count(raw * 5, tmp_path, after=other).undecided == {"the cookie canary": 5}
+
+
 @pytest.mark.parametrize("field", ["RequestAddr", "request_Accept", "entryPointName"])
 def test_half_of_a_character_is_no_line(field: str, tmp_path: Path) -> None:
     tally = _count([_said(**{field: "x\ud800"}), _said()], tmp_path)
