@@ -220,7 +220,8 @@ def test_json(capsys: pytest.CaptureFixture[str], document: str) -> None:
     tree = json.loads(said(capsys, document, "--request", request, "--report", "json"))
     assert tree["outcomes"][0]["server"] == "http://10.0.0.2:80"
     assert tree["outcomes"][0]["share"] == "1"
-    assert tree["request"]["curl"] == "curl -H 'x-a: b' http://shop.example.com/ --entry-point web"
+    assert tree["request"]["curl"] == "curl -H 'x-a: b' http://shop.example.com/ --down s/1 --entry-point web"
+    assert tree["request"]["down"] == ["s/1"]
     assert tree["steps"][0] | {"file": ""} == {
         "kind": "route", "holds": True, "said": "the route 'shop' holds", "share": None, "path": "routes.1", "file": "", "line": 8, "column": 5,
     }  # fmt: skip
