@@ -270,3 +270,13 @@ services: {{a: {{servers: [{{url: "{urls[0]}"}}, {{url: "{urls[1]}"}}], sticky: 
         other = text.replace(urls[1], "http://10.9.9.9:80")
         code, report, said = _verify(other, url, tmp_path, capsys, "--identify", "cookie")
         assert code == 1, said
+
+
+def test_a_head_is_not_asked_where_the_name_stands_in_the_body(
+    serving: Callable[[Says], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TWO.replace("services:", "  - {name: h, hosts: [b.example], match: {method: HEAD}, entry_points: [web], to: b}\nservices:")
+    code, report, _ = _verify(text, serving(_in_bodies("a", "a", "a", "b")), tmp_path, capsys, "--identify", "body:^I am (.*)!$")
+    assert code == 0, report
+    assert "they are HEAD, whose answer has no body to find a name in: say --identify header:NAME" in report["left_out"]
+    assert not any(row["question"].startswith("HEAD") for row in report["rows"])
