@@ -33,7 +33,8 @@ def run(given: argparse.Namespace) -> int:
     if given.replay is not None:
         from pinfeather.diff.replay_command import replayed
 
-        return replayed(given, before, after, names)
+        code = replayed(given, before, after, names)
+        return 2 if code == 0 and (before.unread or after.unread) else code
     found = difference(before, after)
     if given.report == "json":
         sys.stdout.write(render.as_json(found, names))

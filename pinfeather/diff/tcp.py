@@ -80,13 +80,10 @@ def _connections(before: Document, after: Document) -> Iterator[Connection]:
     points = dict.fromkeys((*(point for route in routes for point in route.entry_points), *before.entry_points, *after.entry_points, OTHER))
     names: dict[str, None] = {NOWHERE: None}
     for name in (*(name for route in routes for name in route.sni), *(leaf.sni for leaf in asked if isinstance(leaf, ServerNameIs))):
-        names |= (
-            dict.fromkeys(f"{label}{name[1:]}" for label in ("any", "x0q7"))
-            if name.startswith("*.")
-            else {name: None}
-            if name != "*"
-            else {}
-        )
+        if name.startswith("*."):
+            names |= dict.fromkeys(f"{label}{name[1:]}" for label in ("any", "x0q7"))
+        elif name != "*":
+            names[name] = None
     for leaf in asked:
         if isinstance(leaf, ServerNameRegex):
             names |= dict.fromkeys(text for text in (*members(leaf.sni_regex), *near_misses(leaf.sni_regex)) if text)

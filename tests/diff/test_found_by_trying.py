@@ -101,6 +101,14 @@ def test_what_could_not_be_read_is_not_called_the_same(report: str, tmp_path: Pa
         assert "input.rule" in out
 
 
+def test_a_log_is_not_replayed_over_what_could_not_be_read_as_if_it_were_the_same(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        (tmp_path / f"{name}.yaml").write_text(TRAEFIK.replace("RULE", f"Host(`b.test`) && Foo(`{name}`)"))
+    said = {"RequestAddr": "b.test", "RequestMethod": "GET", "RequestPath": "/", "entryPointName": "web", "RequestScheme": "http"}
+    (tmp_path / "log").write_text(json.dumps(said) + "\n")
+    assert main(["diff", str(tmp_path / "x.yaml"), str(tmp_path / "y.yaml"), "--replay", str(tmp_path / "log")]) == 2
+
+
 INGRESS = """\
 apiVersion: networking.k8s.io/v1
 kind: Ingress
