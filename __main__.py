@@ -6,4 +6,4 @@ import pulumi
 
 from pinfeather.deploy.program import run
 
-run(pulumi.Config("pinfeather"), pulumi.get_stack(), Path(__file__).resolve().parent)
+run(pulumi.get_stack(), Path(__file__).resolve().parent)

@@ -81,6 +81,7 @@ class Code(StrEnum):
     API_INSECURE = "lint.api-insecure"
     IGNORE_UNUSED = "lint.ignore-unused"
     IGNORE_REASON = "lint.ignore-without-reason"
+    CRD_VERSION = "near.crd-version"
     PLUGIN_LOAD = "plugin.load"
     PLUGIN_CLASH = "plugin.clash"
     PLUGIN_HOOK = "plugin.hook"
@@ -164,6 +165,7 @@ MEANINGS: dict[Code, tuple[str, str]] = {
     Code.API_INSECURE: ("Traefik's API and dashboard are open to everybody who reaches the port.", "Take `api.insecure` out; route `api@internal` behind authentication."),
     Code.IGNORE_UNUSED: ("An ignore that matches no finding.", "Remove it."),
     Code.IGNORE_REASON: ("An ignore without a reason ignores nothing.", "Say why: `# pinfeather: ignore CODE: reason`."),
+    Code.CRD_VERSION: ("An object holds a field that the CRD in the cluster does not know: the API server would drop it. Deploying stops before anything is made.", "Install the CRDs of the proxy that is deployed, or say its version as an option of the format."),
     Code.PLUGIN_LOAD: ("A plugin raised when it was loaded.", "Repair or remove the distribution that is named."),
     Code.PLUGIN_CLASH: ("Two plugins bring a format of one name.", "Rename one."),
     Code.PLUGIN_HOOK: ("A plugin's hook is misspelt, missing, or returns something else.", "The one hook is `pinfeather_translators()`."),

@@ -23,6 +23,9 @@ from pathlib import Path
 import psutil
 
 from pinfeather.deploy.folders import leave_folders
+from pinfeather.deploy.plan import Plan
+from pinfeather.deploy.settings import RefusalError, settings_of_files
+from tools.cluster import LocalCluster, kubernetes_plugin
 from tools.running import FailedError, write
 from tools.toolchain import pulumi_environment, state_folder
 
@@ -33,6 +36,7 @@ NOISE = re.compile(
     r"@ .*|Duration: .*"
     r"| [ ~+-]{1,2} +\S+:\S+:\S+ \S+ *((runn|refresh|read|creat|updat|delet|replac)ing(?!.*(error|failed)).*|refresh(ed)?( \([\d.]+s\))?)?"
     r"|The resources in the stack have been deleted, .*|If you want to remove the stack completely, .*"
+    r"| *warning: using pulumi-resource-kubernetes from \$PATH .*"
 )
 FOLDER_MARK = ".pinfeather-folder"  # in a folder that the plugin made
 FORECAST = ("Previewing ",)  # what comes before the real thing, and is repeated by it
@@ -65,6 +69,21 @@ class Stack:
         if name not in settings:
             raise FailedError(f"no stacks/Pulumi.{name}.yaml; there is {', '.join(settings) or 'none'}")
         self.local = self.environment["PULUMI_BACKEND_URL"] == f"file://{state_folder(root)}"
+        self.cluster: LocalCluster | None = None
+
+    def reach_cluster(self) -> None:
+        """For a stack of a cluster: the plugin that the engine needs, and where nobody names a cluster, this checkout's own API server."""
+        try:
+            plan = Plan.of(self.name, settings_of_files(self.root, self.name), self.root)
+        except RefusalError:
+            return  # the engine says it, in its place
+        if not plan.in_cluster:
+            return
+        write(kubernetes_plugin(self.root, self.environment))
+        if not plan.settings.kubeconfig and not os.environ.get("KUBECONFIG"):
+            self.cluster = LocalCluster(self.root)
+            self.cluster.start(self.environment)
+            self.environment["KUBECONFIG"] = str(self.cluster.kubeconfig)
 
     def quiet(self, *words: str) -> str:
         """A command whose output is for us, and for the user when it fails. Raises FailedError with it."""
@@ -197,6 +216,7 @@ def _alive(pid: int, since: datetime) -> bool:
 
 def up(stack: Stack) -> int:
     """Deploy, then measure what runs."""
+    stack.reach_cluster()
     stack.make()
     code = stack.shown("up", "--yes")
     check = [] if code else stack.check()
@@ -208,6 +228,7 @@ def up(stack: Stack) -> int:
 
 def preview(stack: Stack) -> int:
     """Say what `up` would change, and change nothing."""
+    stack.reach_cluster()
     stack.make()
     return stack.shown("preview")
 
@@ -217,10 +238,13 @@ def down(stack: Stack) -> int:
     if stack.local:
         stack.release()
     if stack.known():
+        stack.reach_cluster()
         code = stack.shown("destroy", "--yes")
         if code:
             return code
         stack.quiet("stack", "rm", stack.name, "--yes", "--preserve-config")
+    if stack.cluster is not None:
+        stack.cluster.stop()
     ours = stack.root / ".pinfeather"
     shutil.rmtree(ours / "run" / stack.name, ignore_errors=True)  # locks and logs of processes that have ended
     if stack.local and not any(state_folder(stack.root).glob(".pulumi/stacks/*/*.json")):

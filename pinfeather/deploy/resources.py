@@ -8,6 +8,7 @@ import pulumi
 from pydantic import JsonValue
 
 from pinfeather.deploy.config_file import Mark
+from pinfeather.deploy.policy import Policy
 
 
 class ConfigFile(pulumi.CustomResource):
@@ -96,7 +97,8 @@ class LocalProcess(pulumi.CustomResource):
 class RouteSet(pulumi.CustomResource):
     """The canonical document in the stack's state; see `pinfeather.deploy.route_set`.
 
-    `document` is a JSON tree (`model_dump(mode="json")`), `format` what it was read from, `summary` one line for people.
+    `document` is a JSON tree (`model_dump(mode="json")`), `format` and `options` say how it is deployed, `summary` is one line for people,
+    `losses` and `objects` are what was lost and what was made of it, a line each, and `policy` what a change may not do.
     """
 
     name: pulumi.Output[str]
@@ -110,7 +112,20 @@ class RouteSet(pulumi.CustomResource):
         document: Mapping[str, JsonValue],
         format: pulumi.Input[str] | None = None,  # noqa: A002 - the word of the command line too
         summary: pulumi.Input[str] | None = None,
+        options: Mapping[str, str | bool] | None = None,
+        losses: Sequence[str] | None = None,
+        objects: Sequence[str] | None = None,
+        policy: Policy | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        given = {"name": name, "document": document, "format": format, "summary": summary}
+        given = {
+            "name": name,
+            "document": document,
+            "format": format,
+            "summary": summary,
+            "options": dict(options) if options else None,
+            "losses": list(losses) if losses else None,
+            "objects": list(objects) if objects else None,
+            "policy": None if policy is None else policy.model_dump(mode="json", exclude_none=True),
+        }
         super().__init__("pinfeather:index:RouteSet", resource_name, given, opts)

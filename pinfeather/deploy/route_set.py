@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue
 from typing_extensions import override
 
 from pinfeather.deploy.contract import Change, Difference, Resource, Step, Stored, Value, changed_fields
+from pinfeather.deploy.policy import Policy
 
 _MOST = 100  # changed paths that are shown one by one; above that the document is shown as one change
 
@@ -24,6 +25,10 @@ class RouteSetInputs(Value):
     document: dict[str, JsonValue]
     format: str = ""
     summary: str = ""
+    options: dict[str, str | bool] | None = None
+    losses: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    policy: Policy | None = None
 
 
 class RouteSetOutputs(Value):

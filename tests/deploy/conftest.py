@@ -22,14 +22,20 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 import pulumi
-from pinfeather.deploy.components import Routes, RoutesArgs, TextFile
+from pinfeather.deploy.components import Routes, TranslatedArgs
+from pinfeather.deploy.policy import Policy
 from pinfeather.deploy.resources import LocalProcess
+from pinfeather.deploy.translation import Translation
+from pinfeather.model.document import Document
+from pinfeather.translators.contract import TextFile
 
 here = Path.cwd()
 want = json.loads((here / "want.json").read_text())
-files = tuple(TextFile(name, pulumi.Output.secret(text) if name in want["secret"] else text) for name, text in want["files"].items())
-args = RoutesArgs(document=want["document"], folder=str(here / "out"), files=files, format="canonical", summary="a shop")
-routes = Routes("shop", args)
+files = tuple(TextFile(name, text) for name, text in want["files"].items())
+secrets = frozenset(want["files"][name] for name in want["secret"])
+document = Document.model_validate_json(json.dumps({"services": {"a": {"servers": [{"url": "http://a.example", **want["document"]}]}}}))
+said = Translation(document=document, format="pinfeather", options={}, files=files, secrets=secrets)
+routes = Routes("shop", TranslatedArgs.of(said, Policy(), str(here / "out")))
 for name, port in want["processes"].items():
     LocalProcess(
         name, name=name, command=[sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)],

@@ -10,9 +10,13 @@ from typing import NoReturn
 from pulumi.runtime import mocks, set_mocks
 from pulumi.runtime.stack import wait_for_rpcs
 
-from pinfeather.deploy.components import Routes, RoutesArgs, TextFile
+from pinfeather.deploy.components import Routes, TranslatedArgs
 from pinfeather.deploy.config_file import Mark
+from pinfeather.deploy.policy import Policy
 from pinfeather.deploy.resources import ConfigFile, LocalProcess
+from pinfeather.deploy.translation import Translation
+from pinfeather.model.document import Document
+from pinfeather.translators.contract import TextFile
 
 
 class Recorded(mocks.Mocks):
@@ -34,9 +38,10 @@ def main() -> None:
     recorded = Recorded()
     paths: list[object] = []
     set_mocks(recorded, project="shop", stack="dev")
-    files = (TextFile("a.yaml", "a: 1\n"), TextFile("b.toml", "b = 1\n", mode=0o600))
-    args = RoutesArgs(document={"routes": []}, folder="/etc/traefik", files=files, format="canonical", summary="two")
-    Routes("shop", args).paths.apply(paths.append)
+    files = (TextFile("a.yaml", "a: 1\n"), TextFile("b.toml", "b = 'a secret one'\n"))
+    secret = frozenset({"a secret one"})
+    said = Translation(document=Document(), format="pinfeather", options={}, files=files, losses=("loss.x at routes.0: gone",), secrets=secret)
+    Routes("shop", TranslatedArgs.of(said, Policy(keep_pins=True), "/etc/traefik")).paths.apply(paths.append)
     LocalProcess("one", name="one", command=["/bin/x"], folder="/run/shop", listen=["127.0.0.1:8080"])
     ConfigFile("file", path="/a.json", content="{}", mark=Mark.SIDECAR)
     asyncio.get_event_loop().run_until_complete(wait_for_rpcs())

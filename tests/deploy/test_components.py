@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pinfeather.deploy.components import RoutesArgs, TextFile
+from pinfeather.deploy.components import Refused, Routes, TranslatedArgs
+from pinfeather.deploy.policy import Policy
+from pinfeather.deploy.translation import Translation
+from pinfeather.model.document import Document
+from pinfeather.translators.contract import TextFile
 
 
 def test_the_graph() -> None:
@@ -20,11 +24,14 @@ def test_the_graph() -> None:
     made = {(kind.removeprefix("pinfeather:index:"), name): inputs for kind, name, inputs in graph["made"]}
     made = {key: inputs for key, inputs in made.items() if not key[0].startswith("pulumi:")}
     a = {"path": "/etc/traefik/a.yaml", "content": "a: 1\n"}
-    b = {"path": "/etc/traefik/b.toml", "content": "b = 1\n", "mode": 0o600}
+    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": "b = 'a secret one'\n"}  # as Pulumi marks one
+    b = {"path": "/etc/traefik/b.toml", "content": secret, "mode": 0o600}
+    policy = {"keep_pins": True, "never_wider": False, "no_new_losses": False}
+    held = {"losses": ["loss.x at routes.0: gone"], "objects": ["file a.yaml", "file b.toml"], "policy": policy}
     process = {"name": "one", "command": ["/bin/x"], "folder": "/run/shop", "listen": ["127.0.0.1:8080"]}
     assert made == {
         ("Routes", "shop"): {},
-        ("RouteSet", "shop"): {"name": "shop", "document": {"routes": []}, "format": "canonical", "summary": "two"},
+        ("RouteSet", "shop"): {"name": "shop", "document": {}, "format": "pinfeather", "summary": "0 routes, 0 services", **held},
         ("ConfigFile", "shop-a.yaml"): a,
         ("ConfigFile", "shop-b.toml"): b,
         ("LocalProcess", "one"): process,
@@ -45,5 +52,11 @@ def test_the_graph() -> None:
     ],
 )
 def test_names_that_leave_the_folder(folder: str, names: list[str], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        RoutesArgs(document={}, folder=folder, files=tuple(TextFile(name, "") for name in names))
+    files = tuple(TextFile(name, "") for name in names)
+    with pytest.raises(Refused, match=words):
+        Routes("shop", TranslatedArgs.of(Translation(Document(), "pinfeather", {}, files), Policy(), folder))
+
+
+def test_a_file_needs_a_folder() -> None:
+    with pytest.raises(Refused, match=r"nobody said where it goes.*pinfeather:out"):
+        Routes("shop", TranslatedArgs.of(Translation(Document(), "pinfeather", {}, (TextFile("a.yaml", ""),)), Policy()))

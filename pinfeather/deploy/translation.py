@@ -1,0 +1,179 @@
+"""A document in the format of a stack: what is written as files and what as objects, and what there is to say about it. Pure.
+
+Formats say what they emit (`TextFile`, `KubernetesObject`, `KubernetesPatch`); a plugin's is treated like ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
+
+from pinfeather import _render
+from pinfeather._convert import options_for, read, write
+from pinfeather._plugins import translator
+from pinfeather.deploy.settings import RefusalError
+from pinfeather.model.bind import bind, expressions
+from pinfeather.model.diagnostics import Allowed, Diagnostic, Report, Severity, dotted, span_at
+from pinfeather.model.document import Document
+from pinfeather.translators.canonical import CanonicalOptions
+from pinfeather.translators.contract import AnyTranslator, File, KubernetesObject, KubernetesPatch, Options, Source, TextFile
+
+Tree = dict[str, JsonValue]
+CLUSTER_WIDE = frozenset(
+    {"Namespace", "ClusterRole", "ClusterRoleBinding", "IngressClass", "GatewayClass", "CustomResourceDefinition", "PriorityClass"}
+)
+"""Kinds without a namespace, of those that anybody is likely to emit here."""
+_QUIET = ("near.", "carried.")
+_SHORTEST_SECRET = 8  # characters; a shorter text occurs by chance
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One document, said in one format."""
+
+    document: Document
+    format: str
+    options: Mapping[str, str | bool]
+    files: tuple[TextFile, ...] = ()
+    objects: tuple[Tree, ...] = ()
+    """Whole objects, in the order in which they are to be applied."""
+    patches: tuple[Tree, ...] = ()
+    """Named fields of objects that others own."""
+    remarks: tuple[str, ...] = ()
+    """What the proxy will do a little differently from the document, a line each."""
+    losses: tuple[str, ...] = ()
+    """What the format cannot say and was allowed, a line each."""
+    secrets: frozenset[str] = frozenset()
+    """Texts that must not be seen: whoever writes one of them anywhere marks it as secret."""
+
+    def deployed(self) -> tuple[str, ...]:
+        """What this comes to, by names that stay: `IngressRoute shop/shop`, `patch Service shop/v1`, `file shop.yml`; sorted."""
+        names = [f"file {each.name}" for each in self.files]
+        names += [called(each) for each in self.objects]
+        names += [f"patch {called(each)}" for each in self.patches]
+        return tuple(sorted(names))
+
+    def within(self, namespace: str) -> Translation:
+        """The same with each object that says no namespace in this one."""
+        return replace(
+            self,
+            objects=tuple(placed(each, namespace) for each in self.objects),
+            patches=tuple(placed(each, namespace) for each in self.patches),
+        )
+
+    def hides(self, text: str) -> bool:
+        """Whether a text holds a secret."""
+        return any(secret in text for secret in self.secrets)
+
+
+def called(tree: Tree) -> str:
+    """`KIND NAMESPACE/NAME`, or `KIND NAME`."""
+    metadata = tree["metadata"]
+    assert isinstance(metadata, dict)
+    namespace = metadata.get("namespace")
+    return f"{tree['kind']} {f'{namespace}/' if namespace else ''}{metadata['name']}"
+
+
+def placed(tree: Tree, namespace: str) -> Tree:
+    """The object in a namespace, unless it says one or is of a kind that has none."""
+    metadata = tree["metadata"]
+    assert isinstance(metadata, dict)
+    if "namespace" in metadata or tree["kind"] in CLUSTER_WIDE:
+        return tree
+    return {**tree, "metadata": {**metadata, "namespace": namespace}}
+
+
+def document_of(source: File, values: Mapping[str, str]) -> tuple[Document, frozenset[str]]:
+    """The canonical document of a file, its templates bound; and the texts in it that are secret.
+
+    Raises RefusalError with every finding at its line.
+    """
+    reader, unknown = translator("pinfeather")
+    if reader is None:
+        raise RefusalError(_render.text(Report.of(unknown)))
+    parsed = read(Source((source,)), reader, CanonicalOptions())
+    document, found = parsed.document, parsed.diagnostics
+    if document is not None and values:
+        document, said = bind(document, values)
+        found = (*found, *said)
+    if document is None or any(each.severity is Severity.ERROR for each in found):
+        report = Report.of(each.at(span_at(parsed.spans, each.path)) for each in found)
+        raise RefusalError(f"the document cannot be read:\n{_render.text(report)}")
+    if left := expressions(document):
+        first = left[0]
+        raise RefusalError(
+            f"{source.name}: {first.flag} has no value: `pulumi config set --path 'pinfeather:bind[\"{first.text}\"]' VALUE`"
+        )
+    return document, frozenset(_secrets(document))
+
+
+def _secrets(document: Document) -> Iterator[str]:
+    for middleware in (*document.middlewares.values(),):
+        if middleware.basic_auth is not None:
+            for user in middleware.basic_auth.users:
+                yield str(user).partition(":")[2]
+
+
+def translation(
+    document: Document,
+    format_name: str,
+    options: Mapping[str, str | bool],
+    *,
+    allowed: Sequence[Allowed] = (),
+    namespace: str | None = None,
+    secrets: frozenset[str] = frozenset(),
+    adopted: Sequence[Tree] = (),
+) -> Translation:
+    """Say a document in a format. Raises RefusalError with every loss that is not allowed."""
+    writer, made = writer_of(format_name, options, namespace)
+    written = write(document, writer, made, allowed=allowed)
+    if written.refused:
+        raise RefusalError(f"the document cannot be said as {format_name}:\n{_render.text(written.report)}")
+    files = tuple(each for each in written.artifacts if isinstance(each, TextFile))
+    objects = tuple(_tree(each) for each in written.artifacts if isinstance(each, KubernetesObject))
+    if adopted:
+        from pinfeather.importing.adopted import as_adopted
+
+        objects = as_adopted(objects, adopted, writer, made)
+    found = written.report.diagnostics
+    return Translation(
+        document=document,
+        format=format_name,
+        options=dict(options),
+        files=files,
+        objects=objects,
+        patches=tuple(_tree(each) for each in written.artifacts if isinstance(each, KubernetesPatch)),
+        remarks=tuple(_render.line(each) for each in found if each.code.startswith("near.")),
+        losses=tuple(_loss(each) for each in found if each.severity is Severity.WARNING and not each.code.startswith(_QUIET)),
+        secrets=frozenset(each for each in secrets if len(each) >= _SHORTEST_SECRET),
+    )
+
+
+def writer_of(format_name: str, options: Mapping[str, str | bool], namespace: str | None = None) -> tuple[AnyTranslator, Options]:
+    """A format with its options; the namespace is one of them where it has such an option. Raises RefusalError."""
+    writer, unknown = translator(format_name)
+    if writer is None:
+        raise RefusalError(f"pinfeather:format: {_render.text(Report.of(unknown))}")
+    wrong = sorted(options.keys() - writer.options.model_fields.keys())
+    if wrong:
+        known = ", ".join(sorted(writer.options.model_fields)) or "none"
+        raise RefusalError(f"pinfeather:options.{wrong[0]}: {format_name} has no such option; it has {known}")
+    given = dict(options)
+    if namespace is not None and "namespace" in writer.options.model_fields:
+        given.setdefault("namespace", namespace)
+    made, said = options_for(writer, given)
+    if made is None:
+        raise RefusalError(f"pinfeather:options: {_render.text(Report.of(said))}")
+    return writer, made
+
+
+def _tree(artifact: KubernetesObject | KubernetesPatch) -> Tree:
+    tree = artifact.tree
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
+
+
+def _loss(finding: Diagnostic) -> str:
+    return f"{finding.code} at {dotted(finding.path)}: {finding.message}" + (f"; {finding.instead}" if finding.instead else "")

@@ -1,0 +1,1 @@
+"""`pinfeather import`: a stack of what runs already, so that its first `up` adopts and changes nothing."""

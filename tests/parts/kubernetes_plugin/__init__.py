@@ -1,0 +1,18 @@
+"""The stand-in for Pulumi's plugin for Kubernetes, and whether it must step aside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+PLUGIN = "pulumi-resource-kubernetes"
+FOLDER = Path(__file__).parent
+
+
+def plugin_folder(environment: Mapping[str, str]) -> Path | None:
+    """The folder to put on PATH for the engine; None where the real plugin is on PATH or in PULUMI_HOME."""
+    home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    on_path = [Path(folder, PLUGIN) for folder in environment.get("PATH", os.defpath).split(os.pathsep) if folder != str(FOLDER)]
+    installed = home.glob(f"plugins/resource-kubernetes-v*/{PLUGIN}")
+    return None if any(each.is_file() for each in (*on_path, *installed)) else FOLDER
