@@ -1,25 +1,32 @@
 """`RouteSet`: the canonical document of a set of routes, held in the stack's state.
 
-It has no effect of its own. It is there so that a preview and a stack's history show which part of the document
-changes, path by path, beside the files in which the change ends up.
+It has no effect of its own. It is there so that a preview says what a change does to users (`traffic.py`), shows which part of the document
+changes, and is refused where the stack's policy forbids it, before anything that depends on it is touched.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 from typing_extensions import override
 
-from pinfeather.deploy.contract import Change, Difference, Resource, Step, Stored, Value, changed_fields
+from pinfeather.deploy.contract import Change, Difference, RefusedError, Resource, Severity, Step, Stored, Value, changed_fields
 from pinfeather.deploy.policy import Policy
+
+if TYPE_CHECKING:
+    from pinfeather.deploy.traffic import Target
 
 _MOST = 100  # changed paths that are shown one by one; above that the document is shown as one change
 
 
 class RouteSetInputs(Value):
-    """What a program asks for: `document` is the canonical document as a JSON tree, `format` what it was read from."""
+    """What a program asks for: `document` is the canonical document as a JSON tree, `format` and `options` what it is deployed as.
+
+    `losses` and `objects` are lines that stay the same from run to run: what the format cannot say, and what is made.
+    """
 
     name: Annotated[str, Field(min_length=1)]
     document: dict[str, JsonValue]
@@ -57,10 +64,17 @@ class RouteSetResource(Resource[RouteSetInputs, RouteSetOutputs]):
         changes.pop("document", None)  # to Python, `true` and 1 are equal; path by path they are told apart
         paths = dict(_changed_paths("document", old.inputs.document, new.document))
         changes.update(paths if len(paths) <= _MOST else {"document": Change.UPDATE})
+        if not replaces:
+            _tell(step, old.inputs, new)
         return Difference(changes, replaces)
 
     @override
     def create(self, step: Step, new: RouteSetInputs) -> RouteSetOutputs:
+        if step.preview:
+            from pinfeather.deploy.traffic import first
+
+            if (target := _target(new)) is not None:
+                step.say(Severity.INFO, first(target))
         return RouteSetOutputs()
 
     @override
@@ -74,6 +88,39 @@ class RouteSetResource(Resource[RouteSetInputs, RouteSetOutputs]):
     @override
     def delete(self, step: Step, old: _Old) -> None:
         return None
+
+
+def _tell(step: Step, old: RouteSetInputs, new: RouteSetInputs) -> None:
+    """Say what users will notice. Raises RefusedError where the policy forbids it."""
+    if (old.document, old.format, old.options, old.losses, old.objects) == (new.document, new.format, new.options, new.losses, new.objects):
+        return
+    from pinfeather.deploy.policy import refusals
+    from pinfeather.deploy.traffic import traffic
+    from pinfeather.model.table import UndecidedError
+
+    before, after = _target(old), _target(new)
+    if before is None or after is None:
+        step.say(Severity.WARNING, "what is deployed was written by another version of Pinfeather: what changes for users cannot be said")
+        return
+    try:
+        change = traffic(before, after)
+    except UndecidedError as problem:
+        step.say(Severity.WARNING, f"what changes for users cannot be said: {problem}")
+        return
+    step.say(Severity.WARNING if change.grave else Severity.INFO, "\n".join(change.lines()))
+    if new.policy is not None and (refused := list(refusals(new.policy, change))):
+        raise RefusedError("the stack's policy refuses this change: " + "\n".join(refused))
+
+
+def _target(inputs: RouteSetInputs) -> Target | None:
+    from pinfeather.deploy.traffic import Target
+    from pinfeather.model.document import Document
+
+    try:
+        document = Document.model_validate_json(json.dumps(inputs.document))
+    except ValidationError:
+        return None
+    return Target(document, inputs.format, inputs.options, inputs.losses, inputs.objects)
 
 
 def _changed_paths(path: str, old: JsonValue, new: JsonValue) -> Iterator[tuple[str, Change]]:
