@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= dev
 RUN = .venv/bin/python
 
-.PHONY: help setup setup-dev setup-test up preview down test check bench soak accept lock fuzz long
+.PHONY: help setup setup-dev setup-test up preview down test check bench soak kills accept lock fuzz long
 
 help:
 	@echo 'make up       deploy the stack $(STACK) and check what runs (again: only what changed)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make check    types, lint, format, imports'
 	@echo 'make bench    the figures of bench/README.md'
 	@echo 'make soak     the reference proxy over time and under faults; ARGS="reloads"'
+	@echo 'make kills    the engine killed at 40 random points; ARGS="--points 2 --seed 7"'
 	@echo 'make fuzz     bad input for every reader; ARGS="--format docker-labels --count 100000"'
 	@echo 'make long     random documents through every pair of formats; ARGS="--count 100000"'
 	@echo 'make accept   write the golden texts of tests/cases/ again'
@@ -49,6 +50,9 @@ bench: setup-dev
 
 soak: setup-dev
 	@$(RUN) -m bench.soak $(ARGS)
+
+kills: setup-test
+	@$(RUN) -m tests.kills $(ARGS)
 
 fuzz: setup-dev
 	@$(RUN) -m tests.fuzz $(ARGS)

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 BUGS = 3
 FILES = 4
+LATE = {
+    "plan": ("pinfeather.deploy.arguments", "plan_parser", "pinfeather.deploy.plan_command"),
+    "render": ("pinfeather.deploy.arguments", "render_parser", "pinfeather.deploy.render"),
+    "import": ("pinfeather.importing.arguments", "parser", "pinfeather.importing.command"),
+    "rollout": ("pinfeather.rollout.arguments", "parser", "pinfeather.rollout.command"),
+}
+"""Commands of deploying: where their options are made, by which function, and where their work is done."""
 HELP = """\
 usage: pinfeather [--help] [--version] COMMAND ...
 
@@ -31,6 +38,10 @@ commands:
   formats    list the formats, or show what one of them can say
   schema     print the JSON Schema of a document, for editors
   proxy      serve a document with the reference proxy
+  plan       say what a change of a stack's files does to users
+  render     write a stack's objects as files, for Argo CD, Flux or kubectl
+  import     make a document of what runs, so that the first deployment changes nothing
+  rollout    raise a canary's weight in steps, and go back when it fails
 
 `pinfeather COMMAND --help` says more of each.
 Exit codes: 0 fine, 1 findings or a refused loss, 2 usage or input, 3 a bug of ours, 4 files.
@@ -61,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         compared = diff_parser().parse_intermixed_args(words[1:])
         return _guarded(lambda: _command(compared))
+    if words[0] in LATE:
+        return _guarded(lambda: _late(words[0], words[1:]))
     parser, convert = parsers()
     if words[:1] == ["convert"] and not {"-h", "--help"} & set(words):
         return _guarded(lambda: _convert(parser, convert, words))
@@ -116,6 +129,15 @@ def _convert(parser: argparse.ArgumentParser, convert: argparse.ArgumentParser, 
     from pinfeather import _convert_command
 
     return _convert_command.convert(given, {name: getattr(given, name) for name in flags if hasattr(given, name)})
+
+
+def _late(name: str, words: Sequence[str]) -> int:
+    from importlib import import_module
+
+    arguments, parser, command = LATE[name]
+    given = getattr(import_module(arguments), parser)().parse_args(words)
+    code: int = import_module(command).run(given)
+    return code
 
 
 def _command(given: argparse.Namespace) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -13,8 +15,10 @@ from tests.parts.fixtures import kubernetes_server as kubernetes_server
 from tests.parts.fixtures import servers as servers
 from tests.parts.fixtures import start_traefik as start_traefik
 from tests.parts.fixtures import traefik as traefik
+from tests.parts.kubernetes_plugin import plugin_folder
 
 _TRAEFIK, _REFERENCE, _HAPROXY, _CLUSTER = "Traefik", "the reference proxy", "HAProxy", "an API server of Kubernetes with etcd"
+_PLUGIN = f"the Kubernetes plugin ({'the stand-in' if plugin_folder(os.environ) else 'the real one'})"
 BY_FIXTURE = {
     "traefik": _TRAEFIK,
     "start_traefik": _TRAEFIK,
@@ -29,6 +33,8 @@ BY_FIXTURE = {
 BY_MODULE = {
     "deploy/test_engine": ("the Pulumi engine",),
     "deploy/test_dev_stack": ("the Pulumi engine", _TRAEFIK, _REFERENCE),
+    "deploy/test_cluster_stack": ("the Pulumi engine", _TRAEFIK, _PLUGIN),
+    "kills/test_kills": ("the Pulumi engine", _TRAEFIK, _PLUGIN),
     "deploy/test_provider": ("our provider plugin over gRPC",),
     "raw/test_raw": (_TRAEFIK, _HAPROXY, _REFERENCE),
     "tests/test_example": ("a wheel in a venv of its own",),

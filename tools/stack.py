@@ -68,7 +68,9 @@ class Stack:
         settings = sorted(path.name.split(".")[1] for path in (root / "stacks").glob("Pulumi.*.yaml"))
         if name not in settings:
             raise FailedError(f"no stacks/Pulumi.{name}.yaml; there is {', '.join(settings) or 'none'}")
-        self.local = self.environment["PULUMI_BACKEND_URL"] == f"file://{state_folder(root)}"
+        backend = self.environment["PULUMI_BACKEND_URL"]
+        self.state = Path(backend.removeprefix("file://")) if backend.startswith("file:///") else None
+        self.local = self.state == state_folder(root)
         self.cluster: LocalCluster | None = None
 
     def reach_cluster(self) -> None:
@@ -123,13 +125,12 @@ class Stack:
 
     def make(self) -> None:
         """The stack, where it is not there yet, free of a dead owner's lock."""
-        if self.local:
-            self.release()
+        self.release()
         self.quiet("stack", "select", self.name, "--create")
 
     def release(self) -> None:
         """Take away a lock whose process is gone, and what that process had begun: `create` adopts what is there."""
-        locks = dead_locks(state_folder(self.root), self.name)
+        locks = dead_locks(self.state, self.name) if self.state is not None else []
         if not locks:
             return
         write(f"the stack was locked by a process that is gone ({', '.join(locks)}): released")
@@ -235,8 +236,7 @@ def preview(stack: Stack) -> int:
 
 def down(stack: Stack) -> int:
     """End and delete what was deployed, and the stack; the state's own folder goes with the last stack."""
-    if stack.local:
-        stack.release()
+    stack.release()
     if stack.known():
         stack.reach_cluster()
         code = stack.shown("destroy", "--yes")

@@ -39,7 +39,8 @@ class Policy(Value):
     keep_pins: bool = False
     """No pinned client is moved, drawn anew or refused."""
     never_wider: bool = False
-    """No request passes with a guard less (users, forward auth, address lists, client certificates), and no route takes what it did not take.
+    """No request passes with a guard less (users, forward auth, address lists, client certificates), and no route takes what it did not
+    take.
 
     A new route is new traffic, and allowed.
     """

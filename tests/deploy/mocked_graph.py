@@ -40,7 +40,9 @@ def main() -> None:
     set_mocks(recorded, project="shop", stack="dev")
     files = (TextFile("a.yaml", "a: 1\n"), TextFile("b.toml", "b = 'a secret one'\n"))
     secret = frozenset({"a secret one"})
-    said = Translation(document=Document(), format="pinfeather", options={}, files=files, losses=("loss.x at routes.0: gone",), secrets=secret)
+    said = Translation(
+        document=Document(), format="pinfeather", options={}, files=files, losses=("loss.x at routes.0: gone",), secrets=secret
+    )
     Routes("shop", TranslatedArgs.of(said, Policy(keep_pins=True), "/etc/traefik")).paths.apply(paths.append)
     LocalProcess("one", name="one", command=["/bin/x"], folder="/run/shop", listen=["127.0.0.1:8080"])
     ConfigFile("file", path="/a.json", content="{}", mark=Mark.SIDECAR)

@@ -24,7 +24,10 @@ def test_the_graph() -> None:
     made = {(kind.removeprefix("pinfeather:index:"), name): inputs for kind, name, inputs in graph["made"]}
     made = {key: inputs for key, inputs in made.items() if not key[0].startswith("pulumi:")}
     a = {"path": "/etc/traefik/a.yaml", "content": "a: 1\n"}
-    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": "b = 'a secret one'\n"}  # as Pulumi marks one
+    secret = {
+        "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+        "value": "b = 'a secret one'\n",
+    }  # as Pulumi marks one
     b = {"path": "/etc/traefik/b.toml", "content": secret, "mode": 0o600}
     policy = {"keep_pins": True, "never_wider": False, "no_new_losses": False}
     held = {"losses": ["loss.x at routes.0: gone"], "objects": ["file a.yaml", "file b.toml"], "policy": policy}

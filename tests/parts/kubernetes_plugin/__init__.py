@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parent
 def plugin_folder(environment: Mapping[str, str]) -> Path | None:
     """The folder to put on PATH for the engine; None where the real plugin is on PATH or in PULUMI_HOME."""
     home = Path(environment.get("PULUMI_HOME") or Path.home() / ".pulumi")
-    on_path = [Path(folder, PLUGIN) for folder in environment.get("PATH", os.defpath).split(os.pathsep) if folder != str(FOLDER)]
+    folders = map(Path, environment.get("PATH", os.defpath).split(os.pathsep))
+    on_path = [folder / PLUGIN for folder in folders if folder.parts[-3:] != FOLDER.parts[-3:]]  # nor that of another checkout
     installed = home.glob(f"plugins/resource-kubernetes-v*/{PLUGIN}")
     return None if any(each.is_file() for each in (*on_path, *installed)) else FOLDER
