@@ -98,8 +98,8 @@ class LocalCluster:
         client, peer = f"http://127.0.0.1:{ports['client']}", f"http://127.0.0.1:{ports['peer']}"
         secure, key = ports["secure"], self.folder / "service-accounts.pem"
         etcd = (
-            str(programs["etcd"]), f"--data-dir={self.folder / 'etcd'}", f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
-            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}", "--log-level=warn",
+            str(programs["etcd"]), f"--data-dir={self.folder / 'etcd'}",
+            f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}", "--log-level=warn",
         )  # fmt: skip
         server = (
             str(programs["kube-apiserver"]), f"--etcd-servers={client}", f"--secure-port={secure}", "--bind-address=127.0.0.1",

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psutil
 
+from pinfeather._files import write_atomic
 from pinfeather.deploy.folders import leave_folders
 from pinfeather.deploy.plan import Plan
 from pinfeather.deploy.settings import RefusalError, settings_of_files
@@ -125,6 +126,7 @@ class Stack:
 
     def make(self) -> None:
         """The stack, where it is not there yet, free of a dead owner's lock."""
+        self.restore()
         self.release()
         self.quiet("stack", "select", self.name, "--create")
 
@@ -137,6 +139,23 @@ class Stack:
         self.quiet("cancel", "--yes", "--stack", self.name)
         self.quiet("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--stack", self.name)
 
+    def restore(self) -> None:
+        """Put the engine's last checkpoint back where it could not write the next one whole: a full disk leaves half of it."""
+        for path in sorted(self.state.glob(f".pulumi/stacks/*/{self.name}.json")) if self.state is not None else ():
+            before = path.with_name(f"{path.name}.bak")
+            if _whole(path):
+                continue
+            if _whole(before):
+                write(f"{path} is not whole: put back from {before.name}; what was made since is adopted")
+                write_atomic(path, before.read_bytes())
+                continue
+            broken = path.with_name(f"{path.name}.broken")
+            write(
+                f"{path} is not whole, nor is {before.name}: the state begins anew, what is there is adopted; the old one is {broken.name}"
+            )
+            path.rename(broken)
+            before.unlink(missing_ok=True)
+
     def known(self) -> bool:
         """Whether the backend has such a stack."""
         return any(row["name"].rpartition("/")[2] == self.name for row in json.loads(self.quiet("stack", "ls", "--json")))
@@ -148,6 +167,14 @@ class Stack:
 
     def _command(self, words: Sequence[str]) -> list[str]:
         return ["pulumi", *words, "--non-interactive", "--color", "never"]
+
+
+def _whole(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 @contextmanager
@@ -236,6 +263,7 @@ def preview(stack: Stack) -> int:
 
 def down(stack: Stack) -> int:
     """End and delete what was deployed, and the stack; the state's own folder goes with the last stack."""
+    stack.restore()
     stack.release()
     if stack.known():
         stack.reach_cluster()

@@ -40,6 +40,8 @@ class ClusterProject:
     ports: Mapping[str, int]
     settings: dict[str, object] = field(default_factory=dict)
     stack: str = "cluster"
+    keep_settings: bool = False
+    """Whether the stack's file is left as it is."""
 
     @property
     def document(self) -> Path:
@@ -62,6 +64,8 @@ class ClusterProject:
         return printed
 
     def configure(self) -> None:
+        if self.keep_settings:
+            return
         base: dict[str, object] = {"document": f"stacks/{self.stack}/shop.yaml", **self.ports}
         if self.stack == "cluster":
             base |= {"format": "ingressroute", "namespace": self.namespace, "run": "beside"}

@@ -70,7 +70,8 @@ class StandIn(messages.Provider):
         changed = [
             key for key, value in request.new_inputs.items() if _plain(value) != _plain(request.old_state.get(key, PropertyValue(None)))
         ]
-        return messages.DiffResponse(changes=bool(changed), diffs=changed)
+        # pulumi 3.259 hands this on as the number of an enumeration, in which 1 is "none" and 2 is "some".
+        return messages.DiffResponse(changes=2 if changed else 1, diffs=changed)  # type: ignore[arg-type]
 
     async def configure(self, request: messages.ConfigureRequest) -> messages.ConfigureResponse:
         given = {key: _plain(value) for key, value in request.args.items()}
