@@ -34,6 +34,8 @@ BY_MODULE = {
     "deploy/test_engine": ("the Pulumi engine",),
     "deploy/test_dev_stack": ("the Pulumi engine", _TRAEFIK, _REFERENCE),
     "deploy/test_cluster_stack": ("the Pulumi engine", _TRAEFIK, _PLUGIN),
+    "importing/test_up": ("the Pulumi engine", _PLUGIN),
+    "deploy/test_cluster_faults": ("the Pulumi engine", _PLUGIN),
     "kills/test_kills": ("the Pulumi engine", _TRAEFIK, _PLUGIN),
     "deploy/test_provider": ("our provider plugin over gRPC",),
     "raw/test_raw": (_TRAEFIK, _HAPROXY, _REFERENCE),

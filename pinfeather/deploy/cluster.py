@@ -78,8 +78,9 @@ class Cluster:
         from kubernetes import client, config
         from kubernetes.config.config_exception import ConfigException
 
-        given = str(kubeconfig) if kubeconfig is not None else None
-        named = given or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        # The client itself reads $KUBECONFIG once, when it is imported.
+        given = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG")
+        named = given or "~/.kube/config"
         try:
             contexts, current = config.list_kube_config_contexts(given)  # type: ignore[no-untyped-call]
             configuration = client.Configuration()

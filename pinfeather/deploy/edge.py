@@ -7,8 +7,10 @@ values that a preview does not know yet.
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
 import pulumi
@@ -30,6 +32,7 @@ from pinfeather.deploy.contract import (
 
 Properties = dict[str, PropertyValue]
 _ValueT = TypeVar("_ValueT", bound=Value)
+_SHORTEST, _LONGEST = 8, 256  # characters: a shorter text occurs by chance, and a longer one is a file, of which no message speaks
 _EXACT = 2.0**53  # above it a float does not tell neighbouring whole numbers apart
 
 
@@ -84,7 +87,11 @@ class Edge(Operations, Generic[InputsT, OutputsT]):
     def diff(self, step: Step, old: Properties, new: Properties) -> Difference:
         known, unknown = _plain_map(new)
         if not unknown:
-            return self._resource.diff(step, self._stored(old), _model(self._resource.inputs, known))
+            veil = _veil(old, new)
+            try:
+                return self._resource.diff(_veiled(step, veil), self._stored(old), _model(self._resource.inputs, known))
+            except RefusedError as problem:
+                raise RefusedError(veil(str(problem))) from None
         before, _ = _plain_map(old)
         names = [name for name in self._resource.inputs.model_fields if before.get(name) != known.get(name)]
         changes = {name: Change.UPDATE if name in before else Change.ADD for name in names}
@@ -96,7 +103,7 @@ class Edge(Operations, Generic[InputsT, OutputsT]):
         if unknown:
             return "", self._state(new, None)
         inputs = _model(self._resource.inputs, known)
-        return self._resource.identity(inputs), self._state(new, self._resource.create(step, inputs))
+        return self._resource.identity(inputs), self._state(new, self._resource.create(_veiled(step, _veil(new)), inputs))
 
     def read(self, step: Step, old: Properties) -> Properties | None:
         outputs = self._resource.read(step, self._stored(old))
@@ -147,6 +154,34 @@ def _failures(error: ValidationError) -> Iterator[tuple[Failure, str]]:
         path = top + "".join(f"[{part}]" if part.isdecimal() else f".{part}" for part in rest)
         reason = "is not an input of this resource" if each["type"] == "extra_forbidden" else each["msg"]
         yield Failure(path, reason[:1].lower() + reason[1:]), top
+
+
+def _veiled(step: Step, veil: Callable[[str], str]) -> Step:
+    """The same step, of which no message shows a secret."""
+    return replace(step, say=lambda severity, message: step.say(severity, veil(message)))
+
+
+def _veil(*values: Properties) -> Callable[[str], str]:
+    """What hides the secret texts among these values, and the words in them: a message may hold a part, or a host in small letters."""
+    texts = {text for each in values for one in each.values() for text in _secrets(one, secret=False) if len(text) <= _LONGEST}
+    words = texts | {word for text in texts for word in re.findall("[A-Za-z0-9]+", text)}
+    hidden = sorted((word for word in words if len(word) >= _SHORTEST), key=lambda word: (-len(word), word))
+    if not hidden:
+        return lambda message: message
+    pattern = re.compile("|".join(map(re.escape, hidden)), re.IGNORECASE)
+    return lambda message: pattern.sub("[secret]", message)
+
+
+def _secrets(wrapped: PropertyValue, *, secret: bool) -> Iterator[str]:
+    secret, value = secret or wrapped.is_secret, wrapped.value
+    if isinstance(value, str):
+        yield from (value,) if secret else ()
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _secrets(each, secret=secret)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _secrets(item, secret=secret) if isinstance(item, PropertyValue) else ()
 
 
 def _plain_map(values: Mapping[str, PropertyValue]) -> tuple[dict[str, JsonValue], frozenset[str]]:

@@ -19,6 +19,7 @@ from pinfeather.deploy.plan import Plan
 from pinfeather.deploy.policy import refusals
 from pinfeather.deploy.settings import RefusalError, settings_of_files
 from pinfeather.deploy.traffic import Target, Traffic, first, traffic
+from pinfeather.diff import render
 
 
 def run(given: argparse.Namespace) -> int:
@@ -52,7 +53,7 @@ def _printed(change: Traffic, refused: tuple[str, ...], plan: Plan, report: str)
     if report == "json":
         return json.dumps({"stack": plan.name, "refused": list(refused), **json.loads(change.json())}, indent=2) + "\n"
     if report == "markdown":
-        rows = "".join(f"- **refused**: {each}\n" for each in refused)
+        rows = "".join(f"- **refused**: {render.escaped(each)}\n" for each in refused)
         return f"### Stack `{plan.name}`\n\n{rows}{change.markdown()}"
     return "\n".join([*change.lines(), *(f"refused by the policy: {each}" for each in refused)]) + "\n"
 

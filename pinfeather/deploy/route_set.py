@@ -64,8 +64,7 @@ class RouteSetResource(Resource[RouteSetInputs, RouteSetOutputs]):
         changes.pop("document", None)  # to Python, `true` and 1 are equal; path by path they are told apart
         paths = dict(_changed_paths("document", old.inputs.document, new.document))
         changes.update(paths if len(paths) <= _MOST else {"document": Change.UPDATE})
-        if not replaces:
-            _tell(step, old.inputs, new)
+        _tell(step, old.inputs, new)
         return Difference(changes, replaces)
 
     @override
@@ -73,8 +72,7 @@ class RouteSetResource(Resource[RouteSetInputs, RouteSetOutputs]):
         if step.preview:
             from pinfeather.deploy.traffic import first
 
-            if (target := _target(new)) is not None:
-                step.say(Severity.INFO, first(target))
+            step.say(Severity.INFO, first(_target(new)))
         return RouteSetOutputs()
 
     @override
@@ -94,32 +92,25 @@ def _tell(step: Step, old: RouteSetInputs, new: RouteSetInputs) -> None:
     """Say what users will notice. Raises RefusedError where the policy forbids it."""
     if (old.document, old.format, old.options, old.losses, old.objects) == (new.document, new.format, new.options, new.losses, new.objects):
         return
-    from pinfeather.deploy.policy import refusals
+    from pinfeather.deploy.policy import refusals, unchecked
     from pinfeather.deploy.traffic import traffic
-    from pinfeather.model.table import UndecidedError
 
-    before, after = _target(old), _target(new)
-    if before is None or after is None:
-        step.say(Severity.WARNING, "what is deployed was written by another version of Pinfeather: what changes for users cannot be said")
-        return
-    try:
-        change = traffic(before, after)
-    except UndecidedError as problem:
-        step.say(Severity.WARNING, f"what changes for users cannot be said: {problem}")
-        return
-    step.say(Severity.WARNING if change.grave else Severity.INFO, "\n".join(change.lines()))
+    change = traffic(_target(old), _target(new))
+    loose = unchecked(new.policy, change) if new.policy is not None else ()
+    lines = [*change.lines(), *([f"  not held against all of this: the policy's {', '.join(loose)}"] if loose else [])]
+    step.say(Severity.WARNING if change.grave or change.found is None or loose else Severity.INFO, "\n".join(lines))
     if new.policy is not None and (refused := list(refusals(new.policy, change))):
         raise RefusedError("the stack's policy refuses this change: " + "\n".join(refused))
 
 
-def _target(inputs: RouteSetInputs) -> Target | None:
+def _target(inputs: RouteSetInputs) -> Target:
     from pinfeather.deploy.traffic import Target
     from pinfeather.model.document import Document
 
     try:
         document = Document.model_validate_json(json.dumps(inputs.document))
-    except ValidationError:
-        return None
+    except ValidationError:  # of a state that another version wrote
+        document = None
     return Target(document, inputs.format, inputs.options, inputs.losses, inputs.objects)
 
 

@@ -141,7 +141,7 @@ def translation(
     return Translation(
         document=document,
         format=format_name,
-        options=dict(options),
+        options=_asked(writer, options, namespace),
         files=files,
         objects=objects,
         patches=tuple(_tree(each) for each in written.artifacts if isinstance(each, KubernetesPatch)),
@@ -160,13 +160,16 @@ def writer_of(format_name: str, options: Mapping[str, str | bool], namespace: st
     if wrong:
         known = ", ".join(sorted(writer.options.model_fields)) or "none"
         raise RefusalError(f"pinfeather:options.{wrong[0]}: {format_name} has no such option; it has {known}")
-    given = dict(options)
-    if namespace is not None and "namespace" in writer.options.model_fields:
-        given.setdefault("namespace", namespace)
-    made, said = options_for(writer, given)
+    made, said = options_for(writer, _asked(writer, options, namespace))
     if made is None:
         raise RefusalError(f"pinfeather:options: {_render.text(Report.of(said))}")
     return writer, made
+
+
+def _asked(writer: AnyTranslator, options: Mapping[str, str | bool], namespace: str | None) -> dict[str, str | bool]:
+    """The namespace counts: Traefik's cookie values are made of it."""
+    has = namespace is not None and "namespace" in writer.options.model_fields
+    return {**({"namespace": namespace} if namespace is not None and has else {}), **options}
 
 
 def _tree(artifact: KubernetesObject | KubernetesPatch) -> Tree:

@@ -90,23 +90,54 @@ def carry(before: Side, after: Side, pool: str, binding: str) -> tuple[tuple[str
     """What a cookie of one side binds its client to on the other: pools, and what in them."""
     cookie, _ = before.pools[pool]
     value = before.value(pool, binding)
-    found = []
-    for other in after.by_cookie.get(cookie.name, ()):
-        for candidate in after.pools[other][1]:
-            theirs = after.value(other, candidate)
-            alike = cookie.hash == after.pools[other][0].hash and _stands_for_same(before, after, binding, candidate)
-            same = value == theirs if value is not None and theirs is not None else alike
-            if same:
-                found.append((other, candidate))
-                break
-    return tuple(found)
+    found = {place: where for place, where in _alike(before, after, pool, binding) if after.pools[where[0]][0].hash == cookie.hash}
+    if value is not None:
+        found = {place: where for place, where in found.items() if after.value(*where) is None}
+        found |= _places(after).by_value.get((cookie.name, value), {})
+    first: dict[str, tuple[str, str]] = {}
+    for place in sorted(found):
+        first.setdefault(found[place][0], found[place])
+    return tuple(first.values())
 
 
-def _stands_for_same(before: Side, after: Side, binding: str, candidate: str) -> bool:
-    if binding == candidate:
-        return True
-    one, other = before.table.nodes.get(binding), after.table.nodes.get(candidate)
-    return one is not None and other is not None and before.node(one) == after.node(other)
+Place = tuple[int, int]
+"""Of a pool among all, and of what it binds to in the pool."""
+Places = dict[Place, tuple[str, str]]
+
+
+class _Index(NamedTuple):
+    """All that cookies of one side can say. Thousands of pools may call their cookies alike, so nothing is looked for one by one."""
+
+    by_value: Mapping[tuple[str, str], Places]
+    """Name and value of a cookie."""
+    by_meaning: Mapping[tuple[str, object], Places]
+    """Name of a cookie, and what its value stands for: by its name, and by what that does."""
+
+
+@lru_cache(maxsize=4)
+def _places(side: Side) -> _Index:
+    by_value: dict[tuple[str, str], Places] = {}
+    by_meaning: dict[tuple[str, object], Places] = {}
+    for number, (pool, (cookie, bindings)) in enumerate(side.pools.items()):
+        for place, binding in enumerate(bindings):
+            if (value := side.value(pool, binding)) is not None:
+                by_value.setdefault((cookie.name, value), {})[number, place] = pool, binding
+            for meaning in _meanings(side, binding):
+                by_meaning.setdefault((cookie.name, meaning), {})[number, place] = pool, binding
+    return _Index(by_value, by_meaning)
+
+
+def _alike(before: Side, after: Side, pool: str, binding: str) -> Iterator[tuple[Place, tuple[str, str]]]:
+    """What a cookie of this name stands for on the other side that is called the same, or does the same."""
+    cookie, _ = before.pools[pool]
+    for meaning in _meanings(before, binding):
+        yield from _places(after).by_meaning.get((cookie.name, meaning), {}).items()
+
+
+@lru_cache(maxsize=65536)
+def _meanings(side: Side, binding: str) -> tuple[object, ...]:
+    node = side.table.nodes.get(binding)
+    return (binding,) if node is None else (binding, ("does", side.node(node)))
 
 
 class Pool(NamedTuple):
@@ -136,13 +167,10 @@ def _why(before: Side, after: Side, pool: str, lost: tuple[str, ...]) -> str:
     others = after.by_cookie.get(cookie.name, ())
     if not others:
         return f"no cookie is called {cookie.name!r} any more"
-    known = [
-        before.value(pool, one) is not None and after.value(other, two) is not None
-        for one in lost
-        for other in others
-        for two in after.pools[other][1][:1]
-    ]
-    there = any(_stands_for_same(before, after, one, two) for one in lost for other in others for two in after.pools[other][1])
-    if there and any(known):
+    known = any(before.value(pool, one) is not None for one in lost) and any(
+        after.value(other, two) is not None for other in others for two in after.pools[other][1][:1]
+    )
+    there = any(True for one in lost for _ in _alike(before, after, pool, one))
+    if there and known:
         return "the value of the cookie changes"
     return "what it stands for is not there any more"

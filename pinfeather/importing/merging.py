@@ -87,7 +87,9 @@ def joined(trees: Sequence[Tree]) -> Tree | None:
     whole = dict(trees[-1])
     metadata, specs = whole.get("metadata"), [each.get("spec") for each in trees]
     alike = [{key: value for key, value in each.items() if key not in ("metadata", "spec")} for each in trees]
-    heads = [{key: value for key, value in head.items() if key != "name"} for each in trees if isinstance(head := each.get("metadata"), dict)]
+    heads = [
+        {key: value for key, value in head.items() if key != "name"} for each in trees if isinstance(head := each.get("metadata"), dict)
+    ]
     if not isinstance(metadata, dict) or any(each != alike[0] for each in alike) or any(each != heads[0] for each in heads):
         return None
     spec: Tree = {}

@@ -1,0 +1,169 @@
+"""What every proxy in a cluster has in common: labels, security context, probes, Service, disruption budget, autoscaler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from pinfeather.deploy.contract import Value
+
+Tree = dict[str, JsonValue]
+Name = Annotated[str, Field(pattern=r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\z")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+UNPRIVILEGED = 1024
+NOBODY = 65532
+"""The user and group that every container runs as; no image needs to know it."""
+_RAISED = 8000  # to a port below 1024, which only root may listen on
+
+
+class Autoscaling(Value):
+    """A HorizontalPodAutoscaler in place of a fixed number of replicas."""
+
+    min_replicas: Annotated[int, Field(ge=1)] = 2
+    max_replicas: Annotated[int, Field(ge=1)] = 10
+    cpu: Annotated[int, Field(ge=1, le=100)] = 70
+    """Per cent of what is requested."""
+
+
+class ProxySettings(Value):
+    """What every proxy in a cluster can be told; the keys of `pinfeather:proxy`."""
+
+    name: Name
+    namespace: Name
+    image: Annotated[str, Field(min_length=1)]
+    entry_points: dict[str, Port]
+    """By name: the port that clients use."""
+    replicas: Annotated[int, Field(ge=1)] = 2
+    autoscaling: Autoscaling | None = None
+    service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "LoadBalancer"
+    service_annotations: dict[str, str] = Field(default_factory=dict)
+    cpu: str = "100m"
+    memory: str = "128Mi"
+    """Requested; memory is the limit, too."""
+    drain: Annotated[int, Field(ge=0, le=600)] = 10
+    """Seconds in which a pod that ends still takes connections: until everybody has heard that it goes."""
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Entry point -> the port inside the pod: that of clients, raised where it is privileged."""
+        return {name: port if port >= UNPRIVILEGED else port + _RAISED for name, port in self.entry_points.items()}
+
+    @property
+    def labels(self) -> Tree:
+        return {"app.kubernetes.io/name": self.name, "app.kubernetes.io/managed-by": "pinfeather"}
+
+    @property
+    def selector(self) -> Tree:
+        return {"app.kubernetes.io/name": self.name}
+
+
+def metadata(settings: ProxySettings, name: str = "", annotations: Mapping[str, str] | None = None) -> Tree:
+    found: Tree = {"name": name or settings.name, "namespace": settings.namespace, "labels": settings.labels}
+    return {**found, "annotations": dict(annotations)} if annotations else found
+
+
+def deployment(settings: ProxySettings, container: Tree, pod: Tree, annotations: Mapping[str, str] | None = None) -> Tree:
+    """A Deployment of one container. It never has fewer pods than asked for, and spreads them over nodes."""
+    spread: Tree = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": settings.selector},
+    }
+    inner: Tree = {
+        "terminationGracePeriodSeconds": settings.drain + 30,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NOBODY,
+            "runAsGroup": NOBODY,
+            "fsGroup": NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [spread],
+        **pod,
+        "containers": [{**container, **_guarded(settings)}],
+    }
+    labels: Tree = {"labels": settings.labels}
+    spec: Tree = {
+        **({} if settings.autoscaling else {"replicas": settings.replicas}),
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "selector": {"matchLabels": settings.selector},
+        "template": {"metadata": {**labels, **({"annotations": dict(annotations)} if annotations else {})}, "spec": inner},
+    }
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(settings), "spec": spec}
+
+
+def _guarded(settings: ProxySettings) -> Tree:
+    return {
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "resources": {"requests": {"cpu": settings.cpu, "memory": settings.memory}, "limits": {"memory": settings.memory}},
+    }
+
+
+def probes(how: Tree) -> Tree:
+    """Ready when it answers; started anew when it has not for a minute; half a minute to begin with."""
+    return {
+        "startupProbe": {**how, "periodSeconds": 1, "failureThreshold": 30},
+        "readinessProbe": {**how, "periodSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": {**how, "periodSeconds": 10, "failureThreshold": 6},
+    }
+
+
+def container_ports(settings: ProxySettings, more: Mapping[str, int] | None = None) -> list[JsonValue]:
+    return [{"name": port_name(name), "containerPort": port} for name, port in {**settings.ports, **(more or {})}.items()]
+
+
+def port_name(name: str) -> str:
+    """A port's name has at most 15 characters."""
+    return name[:15].rstrip("-")
+
+
+def around(settings: ProxySettings) -> Sequence[Tree]:
+    """The Service, the disruption budget and, where asked for, the autoscaler."""
+    ports: list[JsonValue] = [
+        {"name": port_name(name), "port": port, "targetPort": port_name(name)} for name, port in settings.entry_points.items()
+    ]
+    service: Tree = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(settings, annotations=settings.service_annotations),
+        "spec": {"type": settings.service_type, "selector": settings.selector, "ports": ports},
+    }
+    budget: Tree = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(settings),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": settings.selector}},
+    }
+    return [service, budget, *([_autoscaler(settings, settings.autoscaling)] if settings.autoscaling else [])]
+
+
+def _autoscaler(settings: ProxySettings, wanted: Autoscaling) -> Tree:
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata(settings),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": settings.name},
+            "minReplicas": wanted.min_replicas,
+            "maxReplicas": wanted.max_replicas,
+            "metrics": [
+                {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": wanted.cpu}}}
+            ],
+        },
+    }
+
+
+def service_account(settings: ProxySettings) -> Tree:
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata(settings),
+        "automountServiceAccountToken": False,  # the pod that needs it says so itself
+    }
