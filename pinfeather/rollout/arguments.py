@@ -38,7 +38,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="[[PROXY:]ENTRY=]URL",
         help="what `pinfeather verify --url` is given; may be given again",
     )
-    verified.add_argument("--verify-options", default="", metavar="'OPTION…'", help="further options of it: --verify-options='--rate 200'")
+    verified.add_argument(
+        "--verify-options",
+        default="",
+        metavar="'OPTION…'",
+        help="further options of it: --verify-options='--rate 200 --name HOST=SERVICE'; without --name a proxy that gives two entries "
+        "each other's weights is not found out",
+    )
     verified.add_argument(
         "--settle", default="10s", metavar="TIME", help="how long after the deployment a failed verify is asked again (default: 10s)"
     )

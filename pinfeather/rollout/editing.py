@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from pinfeather import _render
 from pinfeather._fixes import apply
 from pinfeather._sources import UsageError
 from pinfeather.model.canary import SplitEntry
-from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Report, Severity, nearest, span_at
+from pinfeather.model.diagnostics import Code, Diagnostic, Edit, Fix, Path, Report, Severity, Span, nearest, span_at
 from pinfeather.model.document import Document
 from pinfeather.model.noun import Template
 from pinfeather.model.services import Split
@@ -50,6 +50,7 @@ class Text(NamedTuple):
     data: bytes
     document: Document
     reading: yaml.Reading
+    lines: list[str]
 
     def place(self, path: Path) -> str:
         """`FILE:LINE:COLUMN` of what stands at a path."""
@@ -72,14 +73,15 @@ class Target(NamedTuple):
 def read(name: str, data: bytes) -> Text:
     """Raises UsageError for what is no canonical document, and for one with errors, with all of them."""
     file = File(name, data)
-    if not canonical.recognise(file):
-        raise UsageError(f"{name}: it is no canonical document (`pinfeather: v1`); `pinfeather convert --to pinfeather` makes one")
     parsed = canonical.TRANSLATOR.parse(Source((file,)), canonical.TRANSLATOR.options())
     wrong = [finding for finding in parsed.diagnostics if finding.severity is Severity.ERROR]
     if parsed.document is None or wrong:
+        if not canonical.recognise(file):
+            raise UsageError(f"{name}: it is no canonical document (`pinfeather: v1`); `pinfeather convert --to pinfeather` makes one")
         said = _render.text(Report.of(wrong)).rstrip("\n")
         raise UsageError(f"{name} has errors, so nothing was done:\n{said}")
-    return Text(name, data, parsed.document, yaml.read(data, name, yaml.CORE)[0])
+    lines = lines_of(data.decode("utf-8").removeprefix(_BOM))
+    return Text(name, data, parsed.document, yaml.read(data, name, yaml.CORE)[0], lines)
 
 
 def find(text: Text, subject: Subject, to: str) -> Target:
@@ -135,35 +137,59 @@ def edited(text: Text, target: Target, weights: Sequence[int]) -> bytes:
 
     Raises UsageError where a weight is no scalar of its own, or where the edit would change anything else.
     """
-    edits = tuple(_edits(text, target, weights))
-    if not edits:
+    changed = {service: str(new) for service, old, new in zip(target.services, target.weights, weights, strict=True) if old != new}
+    if not changed:
         return text.data
-    decoded = text.data.decode("utf-8")
-    body = decoded.removeprefix(_BOM)
-    finding = Diagnostic(Code.OPTION, Severity.INFO, "", fixes=(Fix("", edits),))
-    applied = apply({text.name: body}, [finding])
-    if not applied.findings:
-        raise UsageError(f"{text.place(target.base)}: the weights of this split cannot be edited; write each as a plain number")
-    data = (_BOM * decoded.startswith(_BOM) + applied.texts[text.name]).encode("utf-8")
+    data = _written(text, target, changed)
     _read_back(text, target, weights, data)
     return data
 
 
-def _edits(text: Text, target: Target, weights: Sequence[int]) -> Iterator[Edit]:
-    lines = lines_of(text.data.decode("utf-8").removeprefix(_BOM))
-    for index, (old, new) in enumerate(zip(target.weights, weights, strict=True)):
-        if old == new:
+def spelt(text: Text, target: Target) -> dict[str, str]:
+    """How each weight is written, of those that can be edited. With them a later text is put back: `restored`."""
+    found = {service: _scalar(text, target, index)[1] for index, service in enumerate(target.services)}
+    return {service: written for service, written in found.items() if written is not None and _NUMBER.fullmatch(written)}
+
+
+def restored(text: Text, target: Target, spellings: Mapping[str, str]) -> bytes:
+    """The bytes with the weights as they were written. Whether that is the former text, its digest says. Raises UsageError."""
+    now = spelt(text, target)
+    changed = {service: spelling for service, spelling in spellings.items() if now.get(service) != spelling}
+    return _written(text, target, changed) if changed else text.data
+
+
+def _written(text: Text, target: Target, changed: Mapping[str, str]) -> bytes:
+    edits = tuple(_edits(text, target, changed))
+    decoded = text.data.decode("utf-8")
+    finding = Diagnostic(Code.OPTION, Severity.INFO, "", fixes=(Fix("", edits),))
+    applied = apply({text.name: decoded.removeprefix(_BOM)}, [finding])
+    if not applied.findings:
+        raise UsageError(f"{text.place(target.base)}: the weights of this split cannot be edited; write each as a plain number")
+    return (_BOM * decoded.startswith(_BOM) + applied.texts[text.name]).encode("utf-8")
+
+
+def _edits(text: Text, target: Target, changed: Mapping[str, str]) -> Iterator[Edit]:
+    for index, service in enumerate(target.services):
+        if service not in changed:
             continue
         path = (*target.base, index, "weight")
-        service = target.services[index]
-        if text.reading.marks_at(path)[2] != len(path):
-            raise UsageError(f"{text.place(path)}: {service!r} has no weight that could be edited; write `weight: {old}` there")
-        span = text.reading.span_at(path)
-        written = on_one_line(lines, span)
+        span, written = _scalar(text, target, index)
+        if span is None:
+            weight = target.weights[index]
+            raise UsageError(f"{text.place(path)}: {service!r} has no weight that could be edited; write `weight: {weight}` there")
         if written is None or _NUMBER.fullmatch(written) is None:
             why = _OTHER.get((written or "")[:1], "is no plain number")
             raise UsageError(f"{text.place(path)}: the weight of {service!r} {why}; write it out there")
-        yield Edit(span, str(new), written)
+        yield Edit(span, changed[service], written)
+
+
+def _scalar(text: Text, target: Target, index: int) -> tuple[Span | None, str | None]:
+    """Where the weight of an entry stands, and what stands there."""
+    path = (*target.base, index, "weight")
+    if text.reading.marks_at(path)[2] != len(path):
+        return None, None
+    span = text.reading.span_at(path)
+    return span, on_one_line(text.lines, span)
 
 
 def _read_back(text: Text, target: Target, weights: Sequence[int], data: bytes) -> None:

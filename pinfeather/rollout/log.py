@@ -39,8 +39,8 @@ class Record(BaseModel):
     weights: dict[str, int] | None = None
     digest: str | None = None
     """SHA-256 of the document's bytes: as it was (`began`), or as it will be (`writes`)."""
-    text: str | None = None
-    """The document as it stood before the first step, for going back."""
+    spelt: dict[str, str] | None = None
+    """How the weights were written before the first step, for going back: the document itself may hold what no log should."""
     command: list[str] | None = None
     folder: str | None = None
     exit: int | None = None
@@ -72,10 +72,6 @@ class Standing:
     def unfinished(self) -> bool:
         return self.phase in ("up", "back")
 
-    @property
-    def text(self) -> bytes:
-        return (self.began.text or "").encode("utf-8")
-
 
 def standing(records: Iterable[Record]) -> Standing | None:
     """Of the last rollout that has begun to write; None where there is none, or it was given up."""
@@ -99,7 +95,7 @@ def _after(found: Standing, record: Record) -> Standing:
         case "writes":
             return replace(found, before=found.written, written=record.digest or "", weights=record.weights, stands=False)
         case "runs":
-            return replace(found, running=record)
+            return replace(found, running=record, before=found.written)  # what was to be written is
         case "ended":
             return replace(found, running=None)
         case "stands":
@@ -180,7 +176,7 @@ class Log:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise FileError(self.path, "is no file; say another with --log")
-        os.fchmod(descriptor, 0o600)  # it holds the document
+        os.fchmod(descriptor, 0o600)
         if fresh:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:

@@ -7,6 +7,7 @@ runs, and waits.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -26,6 +27,8 @@ NOT_FOUND = 127
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TAIL = 4000  # characters
 _MASKED = ("--user",)
+_STDERR = 2
+_PATIENCE = b"pinfeather: stopping where it is safe; what runs is let end, once more interrupts it\n"
 
 
 class Stop:
@@ -58,7 +61,6 @@ class Stop:
         os.close(self._woken)
         os.close(self._wakes)
 
-    @property
     def asked(self) -> bool:
         return self.count > 0
 
@@ -67,13 +69,13 @@ class Stop:
         """The exit code of a program that such a signal has ended."""
         return 128 + self.number
 
-    def wait(self, seconds: float) -> bool:
-        """Waits; returns at once, and True, when somebody wants this to end."""
+    def wait(self, seconds: float, *, after: int = 1) -> bool:
+        """Waits; returns at once, and True, when somebody wants this to end for the `after`th time."""
         end = time.monotonic() + seconds
-        while not self.asked and (left := end - time.monotonic()) > 0:
+        while self.count < after and (left := end - time.monotonic()) > 0:
             if select.select([self._woken], [], [], left)[0]:
                 os.read(self._woken, 512)
-        return self.asked
+        return self.count >= after
 
     def watch(self, child: subprocess.Popen[bytes], after: int) -> int:
         """Waits for the end of a command, and returns its exit code. It is sent SIGINT at the signal number `after` and each later one."""
@@ -90,14 +92,15 @@ class Stop:
         self.number = number
         if self._child is not None and self.count >= self._after:
             self._pass_on()
+        elif self._child is not None:
+            with contextlib.suppress(OSError):  # by no buffer: this may stand in the middle of another write
+                os.write(_STDERR, _PATIENCE)
 
     def _pass_on(self) -> None:
         child = self._child
         if child is not None and child.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGINT)  # the whole of it, as a terminal does
-            except ProcessLookupError:
-                pass
 
 
 class Ended(NamedTuple):
@@ -114,9 +117,7 @@ def run(words: Sequence[str], folder: Path, output: Path, stop: Stop, *, after: 
     begun = time.monotonic()
     descriptor = _fresh(output)
     try:
-        child = subprocess.Popen(
-            words, cwd=folder, stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, start_new_session=True
-        )
+        child = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, start_new_session=True)
     except OSError as problem:
         os.close(descriptor)
         return Ended(NOT_FOUND, 0.0, f"{words[0]}: {(problem.strerror or str(problem)).lower()}")

@@ -6,6 +6,7 @@ somebody else wrote is never overwritten.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 import time
@@ -89,11 +90,13 @@ class Rollout:
         self.job = job
         self.log = log
         self.stop = stop
-        self.written = written
         self.weights = weights
+        self._ours = {written}
         self.output = log.path.with_name(f"{log.path.name}.out")
         self._begun = time.monotonic()
         self._backwards = False
+        self.is_back = False
+        """Whether it went all the way back."""
 
     # The two ways ------------------------------------------------------------------------------------------------------
 
@@ -101,15 +104,18 @@ class Rollout:
         """Every step, and back where one fails; returns the exit code. `first`: what stands now is verified before anything is done."""
         if first:
             failed = self._verified(settled=True)
-            if self.stop.asked:
+            if self.stop.asked():
                 return self.stopped()
             if failed is not None:
                 self.log.append("stopped", why=failed.why)
-                self.say(f"{failed.why}, as it stands now: nothing was begun")
+                self.say(f"{failed.why}, as it stands now: nothing was changed; put that right first")
                 return failed.code
         for share in shares:
-            failed = self._step(share)
-            if self.stop.asked:
+            try:
+                failed = self._step(share)
+            except EditedError as problem:
+                return self._edited(problem)
+            if self.stop.asked():
                 return self.stopped(failed)
             if failed is not None:
                 return self.back(failed.why)
@@ -127,6 +133,8 @@ class Rollout:
             self._write(self.job.original.data, self.job.weights)
         except EditedError as problem:
             return self._edited(problem)
+        except FileError as problem:
+            return self._not_back(str(problem), NOT_BACK)
         ended = self._run("deploy", self.job.up, self.job.folder, after=2)
         if ended.code:
             return self._not_back(f"{self._ended('deploy', ended)}; what is deployed may still be {said(deployed)}", NOT_BACK)
@@ -134,6 +142,7 @@ class Rollout:
         if failed is not None:
             return self._not_back(f"it was deployed, but {failed.why}", failed.code)
         self.log.append("went back")
+        self.is_back = True
         self.say(f"back: {said(self.weights)}, as before the first step")
         return WENT_BACK
 
@@ -159,43 +168,46 @@ class Rollout:
         ended = self._run("deploy", self.job.up, self.job.folder, after=2)
         if ended.code:
             return Failed(f"at {percent(share)} {self._ended('deploy', ended)}", WENT_BACK)
-        if self.stop.asked:
+        if self.stop.asked():
             return None
         failed = self._verified(settled=False)
-        if failed is None and self.job.hold and not self.stop.asked:
+        if failed is None and self.job.hold and not self.stop.asked():
             self.log.append("holds", seconds=self.job.hold)
             self.say(f"holding for {self.job.hold:g} s")
-            if self.stop.wait(self.job.hold):
-                return None
-            failed = self._verified(settled=True)
+            if not self.stop.wait(self.job.hold):
+                failed = self._verified(settled=True)
+        if self.stop.asked():
+            return None
         if failed is not None:
             return Failed(f"at {percent(share)} {failed.why}", failed.code)
-        if not self.stop.asked:
-            self.log.append("stands", weights=dict(weights))
+        self.check()  # else it was another document that was verified
+        self.log.append("stands", weights=dict(weights))
         return None
 
     def _write(self, data: bytes, weights: Mapping[str, int]) -> None:
         """Raises EditedError, with nothing written, and FileError."""
         self.check()
         self.log.append("writes", weights=dict(weights), digest=digest(data))
+        self._ours.add(digest(data))  # a write that fails has mostly, but not always, changed nothing
         write_atomic(self.job.path, data)
-        self.written, self.weights = digest(data), weights
+        self._ours, self.weights = {digest(data)}, weights
 
     def check(self) -> None:
         """Raises EditedError where the document is not what was written last."""
-        if digest(_bytes(self.job.path)) != self.written:
+        if digest(_bytes(self.job.path)) not in self._ours:
             raise EditedError(f"{self.job.path} was edited by somebody else since the last step, and is left as it is")
 
     def _verified(self, *, settled: bool) -> Failed | None:
         """Whether the proxy does what the document says. It is asked again while it may not have loaded it, unless it has `settled`."""
         end = time.monotonic() + (0.0 if settled else self.job.settle)
+        after = 2 if self._backwards else 1
         while True:
             begun = time.monotonic()
-            ended = self._run(_VERIFY, self.job.verify, Path.cwd(), after=2 if self._backwards else 1, quiet=begun < end)
+            ended = self._run(_VERIFY, self.job.verify, Path.cwd(), after=after, quiet=begun < end)
             if not ended.code:
                 self.say(f"verify: it does what the document says ({ended.seconds:.1f} s)")
                 return None
-            if begun >= end or ended.code not in SETTLES or self.stop.wait(min(PAUSE, max(0.0, end - time.monotonic()))):
+            if begun >= end or ended.code not in SETTLES or self.stop.wait(_pause(end), after=after):
                 if begun < end:
                     self._show(ended)
                 return Failed(self._ended(_VERIFY, ended), ended.code if ended.code in (INPUT, NOT_BACK) else WENT_BACK)
@@ -214,19 +226,15 @@ class Rollout:
 
     def say(self, text: str) -> None:
         """A line of progress. Nobody reading it any more is no reason to leave a rollout half done: the log has it all."""
-        try:
+        with contextlib.suppress(OSError):
             sys.stdout.write(_render.plain(f"{time.monotonic() - self._begun:7.1f}s  {text}") + "\n")
             sys.stdout.flush()
-        except OSError:
-            pass
 
     def _show(self, ended: Ended) -> None:
         lines = [line for line in ended.output.splitlines() if line.strip()]
-        try:
+        with contextlib.suppress(OSError):
             sys.stderr.write("".join(f"          | {_render.plain(line)}\n" for line in lines[-_LINES:]))
             sys.stderr.flush()
-        except OSError:
-            pass
 
     def _ended(self, what: str, ended: Ended) -> str:
         name = "verify" if what == _VERIFY else f"`{' '.join(shown(self.job.up))}`"
@@ -234,13 +242,13 @@ class Rollout:
 
     def _edited(self, problem: EditedError) -> int:
         self.log.append("stopped", why=str(problem))
-        self.say(f"{problem}; deployed is {said(self.weights)}, of the last step, and not what it was before: deploy what you want")
+        self.say(f"{problem}; what was deployed last has {said(self.weights)}: deploy what you want, and begin again with --anew")
         return WENT_BACK
 
     def _not_back(self, why: str, code: int) -> int:
         self.log.append("stopped", why=why)
-        self.say(f"going back failed: {why}; {self.job.path} is as it was before the first step; the same command tries to go back again")
-        return self.stop.code if self.stop.asked else code
+        self.say(f"going back failed: {why}; {self.stands()}; the same command tries again to go back to {said(self.job.weights)}")
+        return self.stop.code if self.stop.asked() else code
 
 
 class Failed(NamedTuple):
@@ -248,6 +256,10 @@ class Failed(NamedTuple):
 
     why: str
     code: int
+
+
+def _pause(end: float) -> float:
+    return min(PAUSE, max(0.0, end - time.monotonic()))
 
 
 def _bytes(path: Path) -> bytes:

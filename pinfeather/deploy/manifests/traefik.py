@@ -95,7 +95,7 @@ def _provider(settings: TraefikSettings, provider: str) -> Iterator[str]:
 
 
 def _rights(settings: TraefikSettings, namespace: str) -> Iterator[Tree]:
-    rules = [_rule("", ("services", "secrets")), _rule("discovery.k8s.io", ("endpointslices",))]
+    rules = [_rule("", ("services", "secrets", "configmaps")), _rule("discovery.k8s.io", ("endpointslices",))]
     if settings.reads_objects:
         rules.append(_rule("traefik.io", _CUSTOM))
     if settings.reads_ingresses:
@@ -107,16 +107,17 @@ def _rights(settings: TraefikSettings, namespace: str) -> Iterator[Tree]:
 
 
 def _cluster_wide(settings: TraefikSettings) -> Iterator[Tree]:
-    """The classes of Ingresses belong to no namespace."""
+    """The classes of Ingresses belong to no namespace; without Ingresses nothing of the cluster as a whole is read."""
     if not settings.reads_ingresses:
         return
     name = f"{settings.name}-of-{settings.namespace}"
     bare: Tree = {"name": name, "labels": settings.labels}
+    rules = [_rule("networking.k8s.io", ("ingressclasses",)), _rule("", ("nodes",))]  # where it looks for one, it looks for the other
     if settings.ingress_class:
         controller: Tree = {"controller": "traefik.io/ingress-controller"}
         own: Tree = {"name": settings.ingress_class, "labels": settings.labels}
         yield {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": own, "spec": controller}
-    yield {"apiVersion": _RBAC, "kind": "ClusterRole", "metadata": bare, "rules": [_rule("networking.k8s.io", ("ingressclasses",))]}
+    yield {"apiVersion": _RBAC, "kind": "ClusterRole", "metadata": bare, "rules": rules}
     yield {"apiVersion": _RBAC, "kind": "ClusterRoleBinding", "metadata": bare, **_bound(settings, "ClusterRole", name)}
 
 
