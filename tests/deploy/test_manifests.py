@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,11 @@ ALL = {
     "reference proxy": reference_proxy_objects(PROXY, DOCUMENT),
     "reference proxy with secrets": secret_document_objects(PROXY, DOCUMENT),
 }
+RBAC = "rbac.authorization.k8s.io/v1"
+RIGHTS = [
+    *((RBAC, kind, namespace) for kind in ("Role", "RoleBinding") for namespace in ("proxies", "shop")),
+    *((RBAC, kind, "") for kind in ("ClusterRole", "ClusterRoleBinding")),
+]
 ROUTE = """
 apiVersion: v1
 kind: Service
@@ -44,7 +50,7 @@ spec: {type: ExternalName, externalName: localhost, ports: [{name: web, port: PO
 ---
 apiVersion: traefik.io/v1alpha1
 kind: IngressRoute
-metadata: {name: shop, namespace: shop}
+metadata: {name: shop, namespace: shop, annotations: {kubernetes.io/ingress.class: CLASS}}
 spec: {routes: [{kind: Rule, match: Host(`shop.localhost`), services: [{name: shop, port: web}]}]}
 """
 
@@ -54,6 +60,9 @@ def namespaces(kubernetes: KubernetesApi) -> KubernetesApi:
     for name in ("proxies", "shop", "others"):
         if kubernetes.get("v1", "Namespace", name, "") is None:
             kubernetes.request("POST", "/api/v1/namespaces", json.dumps({"metadata": {"name": name}}))
+    for group, kind, namespace in RIGHTS:  # of the test before
+        path = kubernetes._path(group, kind, namespace)
+        kubernetes.request("DELETE", f"{path}?labelSelector=app.kubernetes.io/managed-by=pinfeather")
     return kubernetes
 
 
@@ -108,10 +117,15 @@ def test_traefik_reads_what_it_must_with_its_own_token_and_may_do_nothing_else(
     settings: TraefikSettings, namespaces: KubernetesApi, start: Callable[[list[str]], Traefik], backend: int
 ) -> None:
     namespaces.apply(emit_all(traefik_objects(settings)))
-    namespaces.apply(ROUTE.replace("PORT", str(backend)))
+    namespaces.apply(ROUTE.replace("PORT", str(backend)).replace("CLASS", settings.ingress_class or '""'))
     path = "/api/v1/namespaces/proxies/serviceaccounts/traefik/token"
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     token = str(namespaces.request("POST", path, json.dumps(asked))["status"]["token"])  # type: ignore[index,call-overload]
+    theirs = KubernetesApi.__new__(KubernetesApi)
+    theirs.__dict__.update(namespaces.__dict__, token=token)
+    assert eventually(
+        lambda: _may(theirs, "/apis/traefik.io/v1alpha1/namespaces/shop/ingressroutes")
+    )  # the server takes rights up a little later
     reached = [(name, value) for name, value in (("endpoint", namespaces.url), ("token", token), ("certAuthFilePath", str(namespaces.ca)))]
     providers = ["kubernetesCRD", *(["kubernetesIngress"] if settings.reads_ingresses else [])]
     more = [f"--providers.{provider}.{name}={value}" for provider in providers for name, value in reached]
@@ -119,8 +133,6 @@ def test_traefik_reads_what_it_must_with_its_own_token_and_may_do_nothing_else(
     traefik.until(lambda data: "shop" in json.dumps(data.get("routers", {})), "the route of shop")
     log = traefik.log()
     assert "forbidden" not in log.lower(), log
-    theirs = KubernetesApi.__new__(KubernetesApi)
-    theirs.__dict__.update(namespaces.__dict__, token=token)
     assert "items" in theirs.request("GET", "/api/v1/namespaces/shop/secrets")
     for method, forbidden in (
         ("GET", "/api/v1/namespaces/others/secrets"),
@@ -134,6 +146,24 @@ def test_traefik_reads_what_it_must_with_its_own_token_and_may_do_nothing_else(
         with pytest.raises(ApiError) as refused:
             theirs.request(method, forbidden)
         assert refused.value.status == 403
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    tick = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        tick.wait(0.05)
+    return True
+
+
+def _may(api: KubernetesApi, path: str) -> bool:
+    try:
+        api.request("GET", path)
+    except ApiError:
+        return False
+    return True
 
 
 def test_the_image_starts_what_the_wheel_has() -> None:
