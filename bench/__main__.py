@@ -18,7 +18,7 @@ import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import diff, large, latency, proxies, stack, table
+from bench import diff, large, latency, proxies, stack, stacks, table
 
 ROOT = Path(__file__).resolve().parents[1]
 BASELINE = "import yaml; from pydantic import BaseModel\nclass A(BaseModel):\n    a: int\nA(a=1)"
@@ -123,6 +123,7 @@ FIGURES: dict[str, Callable[[], None]] = {
     "start-up": start_up,
     "decisions": decisions,
     "unchanged": stack.unchanged,
+    "stacks": stacks.routes,
     "large": large.measure,
     "proxies": proxies.measure,
     "latency": latency.measure,

@@ -54,10 +54,10 @@ def unchanged() -> None:
 
 _PROGRAM = """
 from pathlib import Path
-from pinfeather.deploy.program import Plan, Settings
-ports = dict.fromkeys(("traefik_port", "traefik_api_port", "proxy_port", "proxy_admin_port", "demo_ports"), 1)
-settings = Settings(document="stacks/vm/shop.yaml", out="x", **ports)
-Plan.of("vm", settings, Path("."))
+from pinfeather.deploy.plan import Plan
+from pinfeather.deploy.settings import Settings
+import pinfeather.deploy.program
+Plan.of("vm", Settings.of({"document": "stacks/vm/shop.yaml", "out": "x"}), Path("."))
 """
 
 

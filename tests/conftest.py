@@ -28,6 +28,7 @@ BY_FIXTURE = {
     "kubernetes_server": _CLUSTER,
     "docker": "a stand-in of Docker's API",
     "helm_template": "Helm",
+    "network_namespace": "a network namespace",
 }
 """Real parts (and the one stand-in) by the fixture that starts them."""
 BY_MODULE = {

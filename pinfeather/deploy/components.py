@@ -126,7 +126,8 @@ class Routes(pulumi.ComponentResource):
         self.route_set = RouteSet(
             name,
             name=name,
-            document=hidden(_tree(said.document), said.hides),
+            document=_held(said),
+            hidden=[pulumi.Output.secret(text) for text in sorted(said.secrets)] if _is_large(said) else None,
             format=said.format,
             options=said.options,
             summary=f"{len(said.document.routes)} routes, {len(said.document.services)} services",
@@ -162,6 +163,22 @@ def _file(name: str, file: TextFile, folder: pulumi.Input[str], said: Translatio
         mode=0o600 if secret else None,
         opts=opts,
     )
+
+
+_LARGE = 100
+"""Routes above which the document goes into the state as text: the engine takes seconds over a tree of thousands of values."""
+
+
+def _is_large(said: Translation) -> bool:
+    return len(said.document.routes) + len(said.document.tcp_routes) > _LARGE
+
+
+def _held(said: Translation) -> dict[str, JsonValue] | pulumi.Input[str]:
+    tree = _tree(said.document)
+    if not _is_large(said):
+        return dict(hidden(tree, said.hides))
+    text = json.dumps(tree, ensure_ascii=False)
+    return pulumi.Output.secret(text) if said.secrets else text
 
 
 def _tree(document: Document) -> dict[str, JsonValue]:

@@ -97,8 +97,9 @@ class LocalProcess(pulumi.CustomResource):
 class RouteSet(pulumi.CustomResource):
     """The canonical document in the stack's state; see `pinfeather.deploy.route_set`.
 
-    `document` is a JSON tree (`model_dump(mode="json")`), `format` and `options` say how it is deployed, `summary` is one line for people,
-    `losses` and `objects` are what was lost and what was made of it, a line each, and `policy` what a change may not do.
+    `document` is a JSON tree (`model_dump(mode="json")`) or, where that is large, its text; `format` and `options` say how it is deployed,
+    `summary` is one line for people, `losses` and `objects` are what was lost and what was made of it, a line each, `policy` what a change
+    may not do, `hidden` what no message shows.
     """
 
     name: pulumi.Output[str]
@@ -109,13 +110,14 @@ class RouteSet(pulumi.CustomResource):
         resource_name: str,
         *,
         name: pulumi.Input[str],
-        document: Mapping[str, JsonValue],
+        document: Mapping[str, JsonValue] | pulumi.Input[str],
         format: pulumi.Input[str] | None = None,  # noqa: A002 - the word of the command line too
         summary: pulumi.Input[str] | None = None,
         options: Mapping[str, str | bool] | None = None,
         losses: Sequence[str] | None = None,
         objects: Sequence[str] | None = None,
         policy: Policy | None = None,
+        hidden: Sequence[pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         given = {
@@ -126,6 +128,7 @@ class RouteSet(pulumi.CustomResource):
             "options": dict(options) if options else None,
             "losses": list(losses) if losses else None,
             "objects": list(objects) if objects else None,
+            "hidden": list(hidden) if hidden else None,
             "policy": None if policy is None else policy.model_dump(mode="json", exclude_none=True),
         }
         super().__init__("pinfeather:index:RouteSet", resource_name, given, opts)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError
 from typing_extensions import override
 
 from pinfeather.deploy.contract import Change, Difference, RefusedError, Resource, Severity, Step, Stored, Value, changed_fields
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _MOST = 100  # changed paths that are shown one by one; above that the document is shown as one change
 
 
+def _read(document: object) -> object:
+    return json.loads(document) if isinstance(document, str) else document
+
+
 class RouteSetInputs(Value):
     """What a program asks for: `document` is the canonical document as a JSON tree, `format` and `options` what it is deployed as.
 
@@ -29,13 +33,16 @@ class RouteSetInputs(Value):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    document: dict[str, JsonValue]
+    document: Annotated[dict[str, JsonValue], BeforeValidator(_read)]
+    """Or its JSON text: the engine takes seconds over a tree of thousands of values, and none over a text."""
     format: str = ""
     summary: str = ""
     options: dict[str, str | bool] | None = None
     losses: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     policy: Policy | None = None
+    hidden: tuple[str, ...] = ()
+    """Secret texts of a document that is given as text: no message shows them."""
 
 
 class RouteSetOutputs(Value):

@@ -9,6 +9,7 @@
 | `docker` | a stand-in of the Docker API: containers, and a swarm's services, by their labels |
 | `servers` | servers on loopback, each with a name, which it answers in `X-Server` |
 | `haproxy(text, ports=("web",))` | a real HAProxy; `bind "127.0.0.1:${web}"` in its configuration |
+| `network_namespace` | servers with addresses of their own, for EndpointSlices; root only (tests/parts/network_namespace.py) |
 | `helm_template(files, values=(), arguments=())` | what a real Helm renders of a chart |
 
 A Traefik on what a format wrote, and its own reading of it:

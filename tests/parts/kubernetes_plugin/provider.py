@@ -30,7 +30,7 @@ from pinfeather.deploy.provider import PlainErrors
 VERSION = "4.34.2"
 UNKNOWN = pulumi.runtime.rpc.UNKNOWN
 HIDDEN = ("data", "stringData")
-INPUTS, MANAGER = "__inputs", "__fieldManager"
+MANAGER = "__fieldManager"
 _PARENT_PAUSE = 0.5  # seconds between two looks at whether the engine still lives
 Properties = dict[str, PropertyValue]
 T = TypeVar("T")
@@ -98,8 +98,7 @@ class StandIn(messages.Provider):
         return messages.CheckResponse(inputs=inputs, failures=[])
 
     async def diff(self, request: messages.DiffRequest) -> messages.DiffResponse:
-        old, new = _plain(request.old_state[INPUTS]), _tree(request.new_inputs)
-        assert isinstance(old, dict)
+        old, new = _tree(request.old_state), _tree(request.new_inputs)
         changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
         moved = (old["kind"], _identity(old)) != (new["kind"], _identity(new)) or _group(old) != _group(new)
         replaces = ["metadata"] if moved else []
@@ -215,11 +214,10 @@ def _tree(properties: Mapping[str, PropertyValue]) -> Object:
 
 
 def _state(inputs: Mapping[str, PropertyValue], tree: Object, manager: str) -> Properties:
-    """What the engine keeps: the inputs as they came, secrets marked, and beside them what a later comparison needs."""
+    """What the engine keeps: the inputs as they came, secrets marked, and who applied them."""
     secret = tree["kind"] == "Secret"
     shown = {key: PropertyValue(value.value, True) if secret and key in HIDDEN else value for key, value in inputs.items()}
-    hides = secret or any(map(_hidden, inputs.values()))
-    return {**shown, INPUTS: PropertyValue(_property(tree).value, hides), MANAGER: PropertyValue(manager)}
+    return {**shown, MANAGER: PropertyValue(manager)}
 
 
 def _hidden(value: PropertyValue | None) -> bool:
