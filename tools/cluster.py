@@ -19,14 +19,17 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from pinfeather._files import write_atomic
 from pinfeather.deploy.contract import RefusedError, Severity, Step, Stored
 from pinfeather.deploy.local_process import LocalProcessInputs, LocalProcessOutputs, LocalProcessResource
+from pinfeather.deploy.processes import in_use, marked
 from tools import parts
 from tools.running import FailedError, write
 
 _DEADLINE = 60.0  # seconds until the API server must answer
 _PAUSE = 0.1  # seconds between two questions
 _CONFLICT = 409
+_PORTS = ("client", "peer", "secure")
 _NAMED = "KUBECONFIG=FILE make up STACK=cluster"
 
 
@@ -45,8 +48,7 @@ class LocalCluster:
             raise FailedError(f"no API server is here: `make setup-test` builds one; or name a cluster: {_NAMED}")
         began = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not (self.folder / "ports.json").exists():
-            self._prepare()
+        self._prepare()
         try:
             for process in self._processes(programs):
                 LocalProcessResource().create(_STEP, process)
@@ -66,18 +68,21 @@ class LocalCluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _prepare(self) -> None:
-        """What is made once: ports, a token, a key."""
-        key = self.folder / "service-accounts.pem"
-        try:
-            subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            raise FailedError("openssl is needed for a key of the API server: install it") from None
-        token = secrets.token_hex(16)
-        tokens = self.folder / "tokens.csv"
-        tokens.touch(mode=0o600)
-        tokens.write_text(f"{token},admin,admin,system:masters\n", "ascii")
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        ports = dict(zip(("client", "peer", "secure"), (each.getsockname()[1] for each in sockets), strict=True))
+        """What it starts with: a key and a token, made once, and ports, chosen anew where another process has taken one."""
+        key, tokens, ports = self.folder / "service-accounts.pem", self.folder / "tokens.csv", self._ports()
+        if not key.exists():
+            try:
+                made = subprocess.run(["openssl", "genrsa", "2048"], check=True, capture_output=True).stdout
+            except (OSError, subprocess.CalledProcessError):
+                self.folder.rmdir()
+                raise FailedError("openssl is needed for a key of the API server: install it") from None
+            write_atomic(key, made, mode=0o600)
+        if not tokens.exists():
+            write_atomic(tokens, f"{secrets.token_hex(16)},admin,admin,system:masters\n".encode(), mode=0o600)
+        if ports is not None and (self._runs() or not any(in_use(f"127.0.0.1:{port}") for port in ports.values())):
+            return
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in _PORTS]
+        ports = dict(zip(_PORTS, (each.getsockname()[1] for each in sockets), strict=True))
         for each in sockets:
             each.close()
         cluster = {"server": f"https://127.0.0.1:{ports['secure']}", "certificate-authority": "certificates/apiserver.crt"}
@@ -85,29 +90,53 @@ class LocalCluster:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "local", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": token}}],
+            "users": [{"name": "admin", "user": {"token": tokens.read_text("ascii").partition(",")[0]}}],
             "contexts": [{"name": "local", "context": {"cluster": "local", "user": "admin"}}],
             "current-context": "local",
         }
-        self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(json.dumps(config, indent=1) + "\n", "utf-8")
-        (self.folder / "ports.json").write_text(json.dumps(ports), "utf-8")
+        write_atomic(self.kubeconfig, (json.dumps(config, indent=1) + "\n").encode(), mode=0o600)
+        write_atomic(self.folder / "ports.json", json.dumps(ports).encode())
+
+    def _ports(self) -> dict[str, int] | None:
+        """Those that were chosen; None where that was never written whole."""
+        try:
+            found = json.loads((self.folder / "ports.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if self.kubeconfig.exists() and set(found) == set(_PORTS) else None
+
+    def _runs(self) -> bool:
+        return any(marked(self.folder / "run" / f"{name}.json") for name in ("etcd", "kube-apiserver"))
 
     def _processes(self, programs: Mapping[str, Path]) -> list[LocalProcessInputs]:
-        ports = json.loads((self.folder / "ports.json").read_text("utf-8"))
+        ports = self._ports() or dict.fromkeys(_PORTS, 1)
         client, peer = f"http://127.0.0.1:{ports['client']}", f"http://127.0.0.1:{ports['peer']}"
         secure, key = ports["secure"], self.folder / "service-accounts.pem"
         etcd = (
-            str(programs["etcd"]), f"--data-dir={self.folder / 'etcd'}",
-            f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}", "--log-level=warn",
-        )  # fmt: skip
+            str(programs["etcd"]),
+            f"--data-dir={self.folder / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--log-level=warn",
+        )
         server = (
-            str(programs["kube-apiserver"]), f"--etcd-servers={client}", f"--secure-port={secure}", "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1", f"--cert-dir={self.folder / 'certificates'}", "--service-cluster-ip-range=10.0.0.0/24",
-            "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}",
-            f"--service-account-signing-key-file={key}", "--authorization-mode=RBAC", f"--token-auth-file={self.folder / 'tokens.csv'}",
+            str(programs["kube-apiserver"]),
+            f"--etcd-servers={client}",
+            f"--secure-port={secure}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--cert-dir={self.folder / 'certificates'}",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}",
+            "--authorization-mode=RBAC",
+            f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--disable-admission-plugins=ServiceAccount",
-        )  # fmt: skip
+        )
         run = str(self.folder / "run")
         return [
             LocalProcessInputs(name="etcd", command=etcd, folder=run, listen=(client.removeprefix("http://"),), start_timeout=_DEADLINE),

@@ -37,7 +37,7 @@ NOISE = re.compile(
     r"@ .*|Duration: .*"
     r"| [ ~+-]{1,2} +\S+:\S+:\S+ \S+ *((runn|refresh|read|creat|updat|delet|replac)ing(?!.*(error|failed)).*|refresh(ed)?( \([\d.]+s\))?)?"
     r"|The resources in the stack have been deleted, .*|If you want to remove the stack completely, .*"
-    r"| *warning: using pulumi-resource-kubernetes from \$PATH .*"
+    r"|.*warning: using pulumi-resource-kubernetes from \$PATH .*|.*pulumi:pulumi:Stack \S+ +(create +|created +)?\d+ warnings?|Diagnostics:|  pulumi:pulumi:Stack \(\S+\):"
 )
 FOLDER_MARK = ".pinfeather-folder"  # in a folder that the plugin made
 FORECAST = ("Previewing ",)  # what comes before the real thing, and is repeated by it
@@ -66,13 +66,13 @@ class Stack:
         self.root = root
         self.name = name
         self.environment = pulumi_environment(root)
-        settings = sorted(path.name.split(".")[1] for path in (root / "stacks").glob("Pulumi.*.yaml"))
+        files = (root / "stacks").glob("Pulumi.*.yaml")
+        settings = sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in files)
         if name not in settings:
             raise FailedError(f"no stacks/Pulumi.{name}.yaml; there is {', '.join(settings) or 'none'}")
         backend = self.environment["PULUMI_BACKEND_URL"]
         self.state = Path(backend.removeprefix("file://")) if backend.startswith("file:///") else None
         self.local = self.state == state_folder(root)
-        self.cluster: LocalCluster | None = None
 
     def reach_cluster(self) -> None:
         """For a stack of a cluster: the plugin that the engine needs, and where nobody names a cluster, this checkout's own API server."""
@@ -83,10 +83,33 @@ class Stack:
         if not plan.in_cluster:
             return
         write(kubernetes_plugin(self.root, self.environment))
-        if not plan.settings.kubeconfig and not os.environ.get("KUBECONFIG"):
-            self.cluster = LocalCluster(self.root)
-            self.cluster.start(self.environment)
-            self.environment["KUBECONFIG"] = str(self.cluster.kubeconfig)
+        if plan.settings.kubeconfig or plan.settings.context or os.environ.get("KUBECONFIG"):
+            return
+        if (theirs := Path.home() / ".kube" / "config").exists():
+            write(f"{theirs} is left alone: name it with KUBECONFIG to deploy there")
+        cluster = LocalCluster(self.root)
+        cluster.start(self.environment)
+        self.environment["KUBECONFIG"] = str(cluster.kubeconfig)
+
+    def end_cluster(self) -> None:
+        """End this checkout's API server, unless another stack is in it."""
+        cluster = LocalCluster(self.root)
+        if not cluster.folder.exists():
+            return
+        stacks = {row["name"].rpartition("/")[2] for row in json.loads(self.quiet("stack", "ls", "--json"))}
+        others = sorted(stack for stack in stacks - {self.name} if self._is_there(stack))
+        if others:
+            write(f"the API server of this machine stays: the stack {', '.join(others)} is in it")
+        else:
+            cluster.stop()
+
+    def _is_there(self, stack: str) -> bool:
+        """Whether a stack goes into this checkout's own API server; of one whose settings cannot be read it must be feared."""
+        try:
+            plan = Plan.of(stack, settings_of_files(self.root, stack), self.root)
+        except RefusalError:
+            return (self.root / "stacks" / f"Pulumi.{stack}.yaml").exists()
+        return plan.in_cluster and not plan.settings.kubeconfig and not plan.settings.context
 
     def quiet(self, *words: str) -> str:
         """A command whose output is for us, and for the user when it fails. Raises FailedError with it."""
@@ -271,8 +294,7 @@ def down(stack: Stack) -> int:
         if code:
             return code
         stack.quiet("stack", "rm", stack.name, "--yes", "--preserve-config")
-    if stack.cluster is not None:
-        stack.cluster.stop()
+    stack.end_cluster()
     ours = stack.root / ".pinfeather"
     shutil.rmtree(ours / "run" / stack.name, ignore_errors=True)  # locks and logs of processes that have ended
     if stack.local and not any(state_folder(stack.root).glob(".pulumi/stacks/*/*.json")):

@@ -5,7 +5,8 @@ The cluster needs to run no pod for it. Each Service becomes an ExternalName to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pulumi
@@ -19,17 +20,18 @@ from pinfeather.deploy.translation import Tree
 from pinfeather.model.services import KubernetesRef, LoadBalancer
 
 
-def deploy_beside(plan: Plan, kubeconfig: Path, routes: Routes, provider: pulumi_kubernetes.Provider, manager: str) -> None:
-    """Demo servers, their Services, and a Traefik; exports the check that measures it."""
+def make_services(plan: Plan, provider: pulumi_kubernetes.Provider, manager: str) -> list[pulumi.Resource]:
+    """A Service for each that the document names, before the routes: some formats patch them."""
+
+    def options(waits: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(provider=provider, depends_on=list(waits))
+
+    return list(make_objects(f"{plan.name}-demo", demo_services(plan), manager, options, lambda _: False).values())
+
+
+def deploy_beside(plan: Plan, kubeconfig: Path, routes: Routes) -> None:
+    """Demo servers and a Traefik; exports the check that measures it."""
     ports = dict(_ports(plan))
-    trees = [_service(ref, port, plan.settings.namespace or "default") for ref, port in ports.items()]
-    services = make_objects(
-        f"{plan.name}-demo",
-        trees,
-        manager,
-        lambda waits: pulumi.ResourceOptions(provider=provider, depends_on=list(waits)),
-        lambda _: False,
-    )
     demo = [demo_server(plan, ref.service, f"{ref.service}-a", port) for ref, port in ports.items()]
     names = ["providers.kubernetescrd", "providers.kubernetesingress"]
     traefik = start_traefik(
@@ -40,7 +42,8 @@ def deploy_beside(plan: Plan, kubeconfig: Path, routes: Routes, provider: pulumi
             *(f"--{name}.namespaces={plan.settings.namespace or 'default'}" for name in names),
         ],
         {"KUBECONFIG": str(kubeconfig)},
-        pulumi.ResourceOptions(depends_on=[*demo, *services.values(), routes]),
+        {"kubeconfig": _digest(kubeconfig)},
+        pulumi.ResourceOptions(depends_on=[*demo, routes]),
     )
     copy = document_copy(plan, Path(run_folder(plan)) / "document.yaml", pulumi.ResourceOptions(depends_on=[routes]))
     pulumi.export("traefik", f"http://{LOOPBACK}:{plan.settings.traefik_port}")
@@ -50,6 +53,11 @@ def deploy_beside(plan: Plan, kubeconfig: Path, routes: Routes, provider: pulumi
     for ref, port in ports.items():
         check += ["--servers", f"{_called(ref)}=http://{LOOPBACK}:{port}"]
     pulumi.export("check", check)
+
+
+def demo_services(plan: Plan) -> tuple[Tree, ...]:
+    """A Service for each that the document names."""
+    return tuple(_service(ref, port, plan.settings.namespace or "default") for ref, port in _ports(plan))
 
 
 def _ports(plan: Plan) -> Iterator[tuple[KubernetesRef, int]]:
@@ -71,6 +79,11 @@ def _service(ref: KubernetesRef, port: int, namespace: str) -> Tree:
         "metadata": {"name": str(ref.service), "namespace": str(ref.namespace or namespace)},
         "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{**name, "port": port}]},
     }
+
+
+def _digest(kubeconfig: Path) -> str:
+    """Traefik reads it once, when it starts: another server behind the same file needs another Traefik."""
+    return hashlib.sha256(kubeconfig.read_bytes()).hexdigest()
 
 
 def _called(ref: KubernetesRef) -> str:

@@ -82,15 +82,14 @@ class Cluster:
         given = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG")
         named = given or "~/.kube/config"
         try:
-            contexts, current = config.list_kube_config_contexts(given)  # type: ignore[no-untyped-call]
             configuration = client.Configuration()
             config.load_kube_config(given, context, configuration)  # type: ignore[no-untyped-call]
+            read = config.kube_config.KubeConfigMerger(named).config  # type: ignore[no-untyped-call]
+            chosen = _context(read.value, context)
         except (ConfigException, yaml.YAMLError, OSError, TypeError, KeyError, ValueError) as problem:
             said = " ".join(str(problem).split())[:200]
             raise ClusterError(f"no cluster: the kubeconfig {named} cannot be used ({said})") from None
-        wanted = context or current["name"]
-        chosen = next((each for each in contexts if each["name"] == wanted), current)
-        return cls(configuration, str(chosen["context"].get("namespace") or "default"))
+        return cls(configuration, str(chosen.get("namespace") or "default"))
 
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> Object | None:
         """An object, or None where there is none. Raises ClusterError."""
@@ -207,6 +206,14 @@ class Cluster:
         if given.proxy:
             return ProxyManager(given.proxy, ssl_context=context, timeout=timeout, retries=False, **named)
         return PoolManager(ssl_context=context, timeout=timeout, retries=False, **named)
+
+
+def _context(config: Mapping[str, Any], named: str | None) -> Mapping[str, Any]:
+    """The context that is used; without one the loading says so."""
+    wanted = named or config.get("current-context")
+    found: Any = next((each["context"] for each in config.get("contexts") or () if each["name"] == wanted), {})
+    plain: Mapping[str, Any] = getattr(found, "value", found)  # the client wraps what it read
+    return plain
 
 
 def _base(api_version: str) -> str:

@@ -151,7 +151,7 @@ class Routes(pulumi.ComponentResource):
 
 
 def _file(name: str, file: TextFile, folder: pulumi.Input[str], said: Translation, opts: pulumi.ResourceOptions) -> ConfigFile:
-    secret = said.hides(file.text)
+    secret = bool(said.secrets)  # how a format would write one is not guessed
 
     def within(given: str) -> str:
         return str(PurePath(given, file.name))

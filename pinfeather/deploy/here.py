@@ -30,7 +30,7 @@ def deploy_here(plan: Plan) -> None:
     demo = [demo_server(plan, service, _name(service, index), port) for service, index, port in _servers(plan.said.document)]
     ready = pulumi.ResourceOptions(depends_on=[*demo, routes, copy])
     watched = [f"--providers.file.directory={folder / 'traefik'}", "--providers.file.watch=true"]
-    traefik, proxy = start_traefik(plan, watched, None, ready), _proxy(plan, folder, ready)
+    traefik, proxy = start_traefik(plan, watched, None, None, ready), _proxy(plan, folder, ready)
     settings = plan.settings
     pulumi.export("traefik", f"http://{LOOPBACK}:{settings.traefik_port}")
     pulumi.export("proxy", f"http://{LOOPBACK}:{settings.proxy_port}")
@@ -50,10 +50,9 @@ def document_copy(plan: Plan, path: Path, options: pulumi.ResourceOptions) -> Co
     """The document as it is deployed, for the reference proxy and for `verify`: never the user's own file."""
     said = plan.said
     text = _canonical(said.document)
-    content = pulumi.Output.secret(text) if said.hides(text) else text
-    return ConfigFile(
-        f"{plan.name}-proxy-document", path=str(path), content=content, mode=0o600 if said.hides(text) else None, opts=options
-    )
+    secret = bool(said.secrets)
+    content = pulumi.Output.secret(text) if secret else text
+    return ConfigFile(f"{plan.name}-proxy-document", path=str(path), content=content, mode=0o600 if secret else None, opts=options)
 
 
 def _canonical(document: Document) -> str:
@@ -96,7 +95,11 @@ def demo_server(plan: Plan, service: str, name: str, port: int) -> LocalProcess:
 
 
 def start_traefik(
-    plan: Plan, providers: Sequence[str], environment: Mapping[str, str] | None, options: pulumi.ResourceOptions
+    plan: Plan,
+    providers: Sequence[str],
+    environment: Mapping[str, str] | None,
+    restart_on: Mapping[str, str] | None,
+    options: pulumi.ResourceOptions,
 ) -> LocalProcess:
     """A real Traefik on the stack's ports, that reads from these providers. Raises Refused where there is none on this machine."""
     beside = Path(sys.executable).with_name("traefik")
@@ -125,6 +128,7 @@ def start_traefik(
         listen=[port, api],
         health=f"http://{api}/ping",
         environment=environment,
+        restart_on=restart_on,
         kind="traefik",
         opts=options,
     )

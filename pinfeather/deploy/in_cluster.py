@@ -15,7 +15,7 @@ from pinfeather.deploy.components import Routes, TranslatedArgs
 from pinfeather.deploy.objects import make_objects
 from pinfeather.deploy.plan import Plan, objects_of_file
 from pinfeather.deploy.preflight import Wishes, checked
-from pinfeather.deploy.serving import proxy_objects
+from pinfeather.deploy.serving import key_secret, proxy_objects
 from pinfeather.deploy.settings import RefusalError, Run
 from pinfeather.deploy.translation import Tree
 
@@ -42,13 +42,30 @@ def prepared(plan: Plan) -> Ready:
         cluster = Cluster.of(kubeconfig, settings.context or None)
     except ClusterError as problem:
         raise RefusalError(f"{problem}; name one: `pulumi config set pinfeather:kubeconfig FILE`, or $KUBECONFIG") from None
+    if settings.namespace is None:  # it counts in the translation: Traefik's cookie values are made of it
+        settings = settings.model_copy(update={"namespace": cluster.namespace})
+        plan = Plan.of(plan.name, settings, plan.root)
     namespace = settings.namespace or cluster.namespace
     manager = f"pinfeather-{pulumi.get_project()}-{plan.name}"
     crds = objects_of_file(plan.root / settings.crds) if settings.crds else ()
-    wishes = Wishes(manager, settings.weight_owner, settings.take_over, crds)
-    said, remarks = checked(cluster, plan.said.within(namespace), wishes)
     proxy = proxy_objects(plan, namespace)
+    demo = beside.demo_services(plan) if plan.run is Run.BESIDE else ()
+    wishes = Wishes(manager, settings.weight_owner, settings.take_over, crds, (*proxy, *demo))
+    if plan.run is Run.REFERENCE_PROXY:
+        _see_key(cluster, plan, namespace)
+    said, remarks = checked(cluster, plan.said.within(namespace).beside((*proxy, *demo)), wishes)
     return Ready(replace(plan, said=said), cluster, manager, crds, proxy, remarks)
+
+
+def _see_key(cluster: Cluster, plan: Plan, namespace: str) -> None:
+    """The key of the cookies must be there: no pod of the proxy starts without it. Raises RefusalError."""
+    name = key_secret(plan, namespace)
+    if cluster.kind("v1", "Secret") is not None and cluster.get("v1", "Secret", name, namespace) is None:
+        raise RefusalError(
+            f"there is no Secret {namespace}/{name}, with whose `key` cookies are signed: "
+            f"kubectl -n {namespace} create secret generic {name} "
+            "--from-literal=key=$(openssl rand -hex 32)"
+        )
 
 
 def deploy_in_cluster(ready: Ready) -> None:
@@ -59,7 +76,10 @@ def deploy_in_cluster(ready: Ready) -> None:
     provider = _provider(plan)
     options = pulumi.ResourceOptions(providers={"kubernetes": provider})
     crds = _install(ready, provider)
-    routes = Routes(plan.name, TranslatedArgs.of(plan.said, plan.settings.policy, plan.folder, ready.manager, crds, force=True), options)
+    demo = beside.make_services(plan, provider, ready.manager) if plan.run is Run.BESIDE else []
+    routes = Routes(
+        plan.name, TranslatedArgs.of(plan.said, plan.settings.policy, plan.folder, ready.manager, [*crds, *demo], force=True), options
+    )
     pulumi.export("objects", routes.objects)
     if ready.proxy:
         make_objects(
@@ -70,7 +90,7 @@ def deploy_in_cluster(ready: Ready) -> None:
             plan.said.hides,
         )
     if plan.run is Run.BESIDE:
-        beside.deploy_beside(plan, kubeconfig_path(plan), routes, provider, ready.manager)
+        beside.deploy_beside(plan, kubeconfig_path(plan), routes)
 
 
 def _install(ready: Ready, provider: pulumi_kubernetes.Provider) -> list[pulumi.Resource]:
@@ -78,7 +98,8 @@ def _install(ready: Ready, provider: pulumi_kubernetes.Provider) -> list[pulumi.
     def options(waits: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(provider=provider, retain_on_delete=True, depends_on=list(waits))
 
-    return list(make_objects("crd", ready.crds, ready.manager, options, lambda _: False).values())
+    made = make_objects("crd", ready.crds, ready.manager, options, lambda _: False, force=ready.plan.settings.take_over)
+    return list(made.values())
 
 
 def _provider(plan: Plan) -> pulumi_kubernetes.Provider:

@@ -15,12 +15,13 @@ from typing import Any
 import pulumi
 from pydantic import JsonValue
 
-from pinfeather.deploy.translation import Tree, called
+from pinfeather.deploy.translation import Tree, called, slug
 
 MANAGER = "pulumi.com/patchFieldManager"
 """The annotation that says under which name the API server keeps what is applied: one that outlives a run that was cut off.
 
 Read by pulumi-kubernetes 4 in server-side apply; without it each object gets a random one, which only the state knows."""
+SKIP_AWAIT = "pulumi.com/skipAwait"
 FORCE = "pulumi.com/patchForce"
 _HIDDEN = ("data", "stringData")
 _KEY = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -50,7 +51,7 @@ def make_objects(
         metadata = tree["metadata"]
         assert isinstance(metadata, dict)
         waits = [one for text in dict.fromkeys(_texts(tree)) for one in by_name.get(text, ())]
-        name = f"{owner}-{'patch-' if patch else ''}{called(tree).lower().replace(' ', '-').replace('/', '-')}"
+        name = f"{owner}-{'patch-' if patch else ''}{slug(tree)}"
         kind = _class(str(tree["apiVersion"]), f"{tree['kind']}{'Patch' if patch else ''}")
         made[called(tree)] = one = kind(
             name, opts=options(waits), **_arguments(tree, {MANAGER: manager, **({FORCE: "true"} if force else {})}, hides)
@@ -89,6 +90,8 @@ def _arguments(tree: Tree, added: Mapping[str, str], hides: Callable[[str], bool
     assert isinstance(metadata, dict)
     annotations = metadata.get("annotations")
     held = {**(annotations if isinstance(annotations, dict) else {}), **added}
+    if tree["kind"] == "Ingress":  # else it is waited for until somebody writes an address into it, and not everybody does
+        held[SKIP_AWAIT] = "true"
     fields = {**tree, "metadata": {**metadata, "annotations": held}}
     secret = tree["kind"] == "Secret"
     return {

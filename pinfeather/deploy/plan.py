@@ -112,13 +112,25 @@ def _default_run(settings: Settings) -> Run:
     return Run.HERE if not settings.out and settings.format == "traefik-file" else Run.NOTHING
 
 
+def namespace_of(plan: Plan) -> str:
+    """Where objects go that say none, without asking a cluster. Raises RefusalError where the stack does not say it."""
+    if plan.settings.namespace is None and plan.in_cluster:
+        raise RefusalError("pinfeather:namespace is missing: without a cluster nobody knows where the objects go")
+    return plan.settings.namespace or "default"
+
+
 def objects_of_file(path: Path) -> tuple[Tree, ...]:
     """The objects of a YAML stream. Raises RefusalError and FileError."""
     data = file(path).text
     try:
-        return tuple(tree for tree in yaml.load_all(data, _LOADER) if isinstance(tree, dict))
+        read = [tree for tree in yaml.load_all(data, _LOADER) if tree is not None]
     except yaml.YAMLError as problem:
         raise RefusalError(f"{path}: {' '.join(str(problem).split())}") from None
+    found = [each for tree in read for each in (tree["items"] if isinstance(tree, dict) and tree.get("kind") == "List" else [tree])]
+    for each in found:
+        if not (isinstance(each, dict) and {"apiVersion", "kind", "metadata"} <= each.keys() and each["metadata"].get("name")):
+            raise RefusalError(f"{path}: a document of it is no object of Kubernetes: it needs apiVersion, kind and metadata.name")
+    return tuple(found)
 
 
 def _at_demo_ports(document: Document, first: int) -> Document:

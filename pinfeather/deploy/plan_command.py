@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 from pinfeather._sources import UsageError
-from pinfeather.deploy.plan import Plan
+from pinfeather.deploy.plan import Plan, namespace_of
 from pinfeather.deploy.policy import refusals
+from pinfeather.deploy.serving import proxy_objects
 from pinfeather.deploy.settings import RefusalError, settings_of_files
 from pinfeather.deploy.traffic import Target, Traffic, first, traffic
 from pinfeather.diff import render
@@ -29,14 +30,14 @@ def run(given: argparse.Namespace) -> int:
         raise UsageError(f"{root}: there is no Pulumi.yaml: say the project's folder with --cwd")
     try:
         plan = Plan.of(given.stack, settings_of_files(root, given.stack), root)
+        after = target_of(plan)
+        with tempfile.TemporaryDirectory() as folder:
+            before = _at_revision(given.stack, root, given.against, Path(folder))
     except RefusalError as problem:
         sys.stderr.write(f"pinfeather: {problem}\n")
         return 1
-    with tempfile.TemporaryDirectory() as folder:
-        before = _at_revision(given.stack, root, given.against, Path(folder))
-    after = target_of(plan)
     if before is None:
-        return _told_first(after, given.report)
+        return _told_first(plan.name, after, given.report)
     change = traffic(before, after)
     refused = tuple(refusals(plan.settings.policy, change))
     sys.stdout.write(_printed(change, refused, plan, given.report))
@@ -45,7 +46,8 @@ def run(given: argparse.Namespace) -> int:
 
 def target_of(plan: Plan) -> Target:
     """What a plan deploys, to be compared."""
-    said = plan.said.within(plan.settings.namespace or "default")
+    namespace = namespace_of(plan)
+    said = plan.said.within(namespace).beside(proxy_objects(plan, namespace))
     return Target(said.document, said.format, said.options, said.losses, said.deployed())
 
 
@@ -58,26 +60,29 @@ def _printed(change: Traffic, refused: tuple[str, ...], plan: Plan, report: str)
     return "\n".join([*change.lines(), *(f"refused by the policy: {each}" for each in refused)]) + "\n"
 
 
-def _told_first(after: Target, report: str) -> int:
+def _told_first(stack: str, after: Target, report: str) -> int:
     said = first(after)
-    sys.stdout.write({"json": json.dumps({"sentence": said}) + "\n", "markdown": f"**{said}**\n"}.get(report, f"{said}\n"))
+    sys.stdout.write(
+        {"json": json.dumps({"stack": stack, "refused": [], "sentence": said}) + "\n", "markdown": f"**{said}**\n"}.get(report, f"{said}\n")
+    )
     return 0
 
 
 def _at_revision(stack: str, root: Path, revision: str, folder: Path) -> Target | None:
-    """The stack as it was; None where it was not there, or could not be deployed. Raises UsageError."""
+    """The stack as it was; None where it was not there. Raises UsageError, and RefusalError where it was there and cannot be read."""
     prefix = _git(root, "rev-parse", "--show-prefix").decode().strip()
     commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
     top = Path(_git(root, "rev-parse", "--show-toplevel").decode().strip())
-    data = _git(top, "archive", "--format=tar", commit, *([prefix.rstrip("/")] if prefix else []))
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(folder, filter="data")
+    # The whole tree: what the stack names may stand outside of its project's folder. Links are left out, wherever they lead.
+    with tarfile.open(fileobj=io.BytesIO(_git(top, "archive", "--format=tar", commit))) as archive:
+        archive.extractall(folder, [each for each in archive.getmembers() if each.isreg() or each.isdir()], filter="data")
     then = folder / prefix
+    if not (then / "stacks" / f"Pulumi.{stack}.yaml").is_file():
+        return None
     try:
         return target_of(Plan.of(stack, settings_of_files(then, stack), then))
     except RefusalError as problem:
-        sys.stderr.write(f"pinfeather: {revision}: {str(problem).partition(chr(10))[0]}; compared with nothing\n")
-        return None
+        raise RefusalError(f"{revision}: {problem}\nSo nothing can be compared with it; name another with --against") from None
 
 
 def _git(folder: Path, *words: str) -> bytes:

@@ -32,6 +32,8 @@ class Wishes:
     """Whether fields that others hold are taken from them."""
     crds: Sequence[Tree] = ()
     """What the stack installs itself."""
+    own: Sequence[Tree] = ()
+    """What serves the routes: the proxy, demo servers. Of these nothing is adopted: somebody else's proxy is not ours to end."""
 
 
 def checked(cluster: Cluster, said: Translation, wishes: Wishes) -> tuple[Translation, tuple[str, ...]]:
@@ -47,7 +49,9 @@ def checked(cluster: Cluster, said: Translation, wishes: Wishes) -> tuple[Transl
 
 def _checked(cluster: Cluster, said: Translation, wishes: Wishes) -> tuple[Translation, tuple[str, ...]]:
     coming = {(_group(each), str(_at(each, "spec", "names", "kind"))) for each in wishes.crds}
-    objects = [each for each in (*said.objects, *said.patches) if (_group_of(each), str(each["kind"])) not in coming]
+    every = (*said.objects, *said.patches, *wishes.own)
+    # What the stack's own CRDs bring can be asked for as soon as they are there.
+    objects = [each for each in every if (_group_of(each), str(each["kind"])) not in coming or _known(cluster, each)]
     wrong = [*_missing(cluster, objects)]
     if wrong:
         raise RefusalError("\n".join(wrong[:_MOST]))
@@ -63,14 +67,17 @@ def _checked(cluster: Cluster, said: Translation, wishes: Wishes) -> tuple[Trans
     live = _live(cluster, objects)
     if wishes.weight_owner is WeightOwner.EXTERNAL:
         said = replace(said, objects=tuple(with_weights_of(each, live.get(_key(each))) for each in said.objects))
-    conflicts, drift = _held(cluster, (*said.objects, *said.patches), live, wishes)
+    if foreign := [called(each) for each in wishes.own if _key(each) in live and wishes.manager not in _managers(live[_key(each)])]:
+        raise RefusalError(f"{foreign[0]} is there already, and is not this stack's: {_NOT_TAKEN}")
+    conflicts, drift = _held(cluster, every, live, wishes)
     if conflicts:
         raise RefusalError("\n".join([*conflicts[:_MOST], *_more(conflicts), _HELD]))
     remarks += [*drift[:_MOST], *_more(drift)]
     adopted = [each for each in said.objects if _key(each) in live and wishes.manager not in _managers(live[_key(each)])]
     remarks += [f"{called(each)} is there already; it is adopted, and goes when this stack goes" for each in adopted[:_MOST]]
     remarks += _more(adopted)
-    gone = [called(each) for each in said.patches if _key(each) not in live]
+    made = {_key(each) for each in wishes.own}
+    gone = [called(each) for each in said.patches if _key(each) not in live and _key(each) not in made]
     if gone:
         raise RefusalError(
             f"{gone[0]} is not there: some of its fields are set by this stack, and the object itself is somebody else's to make"
@@ -86,6 +93,7 @@ _HELD = (
     "Somebody else holds these fields, and nothing was changed. Take them out of what the other one applies; or, where a controller is to "
     "say the weights, set pinfeather:weightOwner to external. Only where all of it is to be taken over: set pinfeather:takeOver to true."
 )
+_NOT_TAKEN = "give the proxy another name (pinfeather:proxy.name), or let the stack run none (pinfeather:run nothing)"
 _BY_HAND = "kubectl"
 """What the field managers of people begin with: kubectl-edit, kubectl-patch, kubectl."""
 
@@ -123,7 +131,7 @@ def with_weights_of(tree: Tree, live: Tree | None) -> Tree:
     if tree["kind"] != "TraefikService" or not mine or not theirs:
         return tree
     weights = {_named(each): each["weight"] for each in theirs if "weight" in each}
-    services: list[JsonValue] = [{**each, "weight": weights.get(_named(each), each.get("weight"))} for each in mine]
+    services: list[JsonValue] = [{**each, **({"weight": weights[_named(each)]} if _named(each) in weights else {})} for each in mine]
     spec, weighted = tree["spec"], _at(tree, "spec", "weighted")
     assert isinstance(spec, dict)
     assert isinstance(weighted, dict)
@@ -137,6 +145,10 @@ def _services(tree: Tree) -> list[Tree]:
 
 def _named(service: Tree) -> tuple[str, ...]:
     return tuple(str(service.get(key, "")) for key in ("kind", "namespace", "name", "port"))
+
+
+def _known(cluster: Cluster, tree: Tree) -> bool:
+    return cluster.kind(str(tree["apiVersion"]), str(tree["kind"])) is not None
 
 
 def _missing(cluster: Cluster, objects: Sequence[Tree]) -> Iterator[str]:

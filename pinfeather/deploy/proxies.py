@@ -12,10 +12,12 @@ from pydantic import JsonValue, ValidationError
 
 from pinfeather.deploy.components import Refused
 from pinfeather.deploy.manifests.common import ProxySettings
-from pinfeather.deploy.manifests.reference_proxy import ReferenceProxySettings, reference_proxy_objects
+from pinfeather.deploy.manifests.reference_proxy import ReferenceProxySettings, reference_proxy_objects, secret_document_objects
 from pinfeather.deploy.manifests.traefik import TraefikSettings, traefik_objects
 from pinfeather.deploy.objects import make_objects
-from pinfeather.deploy.translation import Tree, called
+from pinfeather.deploy.settings import RefusalError
+from pinfeather.deploy.translation import Tree, called, document_of
+from pinfeather.translators.contract import File
 
 S = TypeVar("S", bound=ProxySettings)
 
@@ -45,8 +47,13 @@ class ReferenceProxyArgs:
     manager: str = "pinfeather"
 
     def trees(self) -> tuple[Tree, ...]:
-        """Raises Refused for settings that are wrong."""
-        return reference_proxy_objects(_settings(ReferenceProxySettings, self.settings), self.document)
+        """A document with secrets in it becomes a Secret. Raises Refused for settings or a document that are wrong."""
+        settings = _settings(ReferenceProxySettings, self.settings)
+        try:
+            _, secrets = document_of(File("document", self.document), {})
+        except RefusalError as problem:
+            raise Refused(str(problem)) from None
+        return (secret_document_objects if secrets else reference_proxy_objects)(settings, self.document)
 
 
 class Traefik(pulumi.ComponentResource):

@@ -9,20 +9,26 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from pinfeather._files import FileError, remove, write_atomic
 from pinfeather._sources import UsageError
-from pinfeather.deploy.plan import Plan, objects_of_file
+from pinfeather.deploy.plan import Plan, namespace_of, objects_of_file
 from pinfeather.deploy.serving import proxy_objects
-from pinfeather.deploy.settings import RefusalError, settings_of_files
-from pinfeather.deploy.translation import Tree, called
+from pinfeather.deploy.settings import RefusalError, WeightOwner, settings_of_files
+from pinfeather.deploy.translation import Tree, slug
 from pinfeather.translators._syntax.yaml_emit import emit_all
 
 INVENTORY, PRUNE, KUSTOMIZATION = "inventory.txt", "prune.txt", "kustomization.yaml"
 _MARK = "# Written by `pinfeather render`; what is not named here is left alone."
-_ODD = re.compile(r"[^a-z0-9.-]+")
+_ROW = re.compile(r"(patches/)?[^/\\\t]+(\t.*)?")
+_WEIGHTS = (
+    "pinfeather:weightOwner: the weights are written as the document has them; what applies these files must leave "
+    "/spec/weighted/services of TraefikServices to the controller (Argo CD: ignoreDifferences)\n"
+)
 _SECRET_MODE = 0o600
 
 
@@ -33,7 +39,7 @@ def run(given: argparse.Namespace) -> int:
         raise UsageError(f"{root}: there is no Pulumi.yaml: say the project's folder with --cwd")
     try:
         plan = Plan.of(given.stack, settings_of_files(root, given.stack), root)
-        files = rendered(plan, secrets=given.write_secrets)
+        files, hidden = rendered(plan, secrets=given.write_secrets)
     except RefusalError as problem:
         sys.stderr.write(f"pinfeather: {problem}\n")
         return 1
@@ -41,47 +47,60 @@ def run(given: argparse.Namespace) -> int:
     if before is None and folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"{folder} holds files and no {INVENTORY} of an earlier render: name a folder of its own")
     stale = [row for row in before or () if row.partition("\t")[0] not in files]
-    files[PRUNE] = "".join(f"{row.partition(chr(9))[2]}\n" for row in stale if "\t" in row) or _before(folder / PRUNE)
+    there = {row.partition("\t")[2] for row in files[INVENTORY].splitlines()}
+    gone = {row.partition("\t")[2] for row in stale if "\t" in row} | set(_before(folder / PRUNE).splitlines())
+    files[PRUNE] = "".join(f"{row}\n" for row in sorted(gone - there))
     if given.check:
         return _compare(folder, files, stale)
     for name, text in files.items():
-        secret = "kind: Secret" in text or plan.said.hides(text)
+        secret = name in hidden
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, text.encode(), mode=_SECRET_MODE if secret else None)
     for row in stale:
         remove(folder / row.partition("\t")[0])
+    if plan.settings.weight_owner is WeightOwner.EXTERNAL:
+        sys.stderr.write(_WEIGHTS)
     for remark in plan.said.remarks:
         sys.stderr.write(f"{remark}\n")
     sys.stdout.write(f"{len(files)} files in {folder}; {len(stale)} went\n")
     return 0
 
 
-def rendered(plan: Plan, *, secrets: bool = False) -> dict[str, str]:
-    """Every file by its name, the inventory last. Raises RefusalError for what would be written in the clear and must not be."""
-    namespace = plan.settings.namespace or "default"
+def rendered(plan: Plan, *, secrets: bool = False) -> tuple[dict[str, str], frozenset[str]]:
+    """Every file by its name, the inventory last; and which of them hold secrets. Raises RefusalError where those are not to be written."""
+    namespace = namespace_of(plan)
     said = plan.said.within(namespace)
     crds = objects_of_file(plan.root / plan.settings.crds) if plan.settings.crds else ()
     objects = [*crds, *said.objects, *proxy_objects(plan, namespace)]
     files = {file.name: file.text for file in said.files}
     rows = [*files]
+    hidden = {*files} if said.secrets else set()
     for tree, folder in [*((each, "") for each in objects), *((each, "patches/") for each in said.patches)]:
         name = f"{folder}{file_name(tree)}"
         files[name] = emit_all([tree])
+        if tree["kind"] == "Secret" or _hides(tree, said.hides):
+            hidden.add(name)
         rows.append(f"{name}\t{resource(tree)}" if not folder else name)
-    if not secrets:
-        for name, text in files.items():
-            if said.hides(text) or name.startswith("secret-"):
-                raise RefusalError(f"{name} would hold a secret in the clear: keep it out of the document, or say --write-secrets")
+    if hidden and not secrets:
+        raise RefusalError(f"{min(hidden)} would hold a secret in the clear: keep it out of the document, or say --write-secrets")
     if objects:
         files[KUSTOMIZATION] = _kustomization(file_name(each) for each in objects)
         rows.append(KUSTOMIZATION)
     files[INVENTORY] = "\n".join([_MARK, *sorted(rows)]) + "\n"
-    return files
+    return files, frozenset(hidden)
+
+
+def _hides(tree: JsonValue, hides: Callable[[str], bool]) -> bool:
+    if isinstance(tree, str):
+        return hides(tree)
+    if isinstance(tree, dict):
+        return any(_hides(each, hides) for each in tree.values())
+    return isinstance(tree, list) and any(_hides(each, hides) for each in tree)
 
 
 def file_name(tree: Tree) -> str:
-    """`ingressroute-shop-shop.yaml`: kind, namespace and name, so that it stays while the object does."""
-    return _ODD.sub("-", called(tree).lower()) + ".yaml"
+    """`ingressroute-shop_shop.yaml`."""
+    return f"{slug(tree)}.yaml"
 
 
 def resource(tree: Tree) -> str:
@@ -102,7 +121,8 @@ def _kustomization(names: Iterator[str]) -> str:
 def _inventory(folder: Path) -> list[str] | None:
     """The rows of an earlier render; None where there was none."""
     lines = _before(folder / INVENTORY).splitlines()
-    return lines[1:] if lines[:1] == [_MARK] else None
+    # The file stands in a repository: a row that leads out of the folder is nobody's.
+    return [row for row in lines[1:] if _ROW.fullmatch(row) and not row.startswith(".")] if lines[:1] == [_MARK] else None
 
 
 def _before(path: Path) -> str:

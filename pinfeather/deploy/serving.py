@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
@@ -20,7 +21,7 @@ from pinfeather.translators.canonical import CanonicalOptions, emit
 from pinfeather.translators.contract import TextFile
 
 S = TypeVar("S", bound=ProxySettings)
-_INGRESSES = frozenset({"Ingress"})
+_INGRESSES = frozenset({("networking.k8s.io", "Ingress")})
 
 
 def proxy_objects(plan: Plan, namespace: str) -> tuple[Tree, ...]:
@@ -34,10 +35,14 @@ def proxy_objects(plan: Plan, namespace: str) -> tuple[Tree, ...]:
 
 
 def _traefik(plan: Plan, namespace: str) -> tuple[Tree, ...]:
-    kinds = {str(each["kind"]) for each in plan.said.objects}
-    others: list[JsonValue] = [*sorted({place for each in plan.said.objects if (place := _namespace(each))})]
+    kinds = {(str(each["apiVersion"]).rpartition("/")[0], str(each["kind"])) for each in plan.said.objects}
+    own_kinds = {kind for group, kind in kinds if group.startswith("traefik.")}
+    if not own_kinds and not kinds & _INGRESSES:
+        raise RefusalError(f"pinfeather:run: a Traefik does not read what {plan.settings.format} writes: let the stack run `nothing`")
+    trees = (*plan.said.objects, *plan.said.patches)
+    others: list[JsonValue] = [*sorted({place for each in trees for place in _namespaces(each)})]
     own: dict[str, JsonValue] = {
-        "reads_objects": bool(kinds - _INGRESSES) or not kinds,
+        "reads_objects": bool(own_kinds),
         "reads_ingresses": bool(kinds & _INGRESSES),
         "namespaces": others,
         "ingress_class": str(plan.said.options.get("ingress_class", "")),
@@ -53,6 +58,11 @@ def _reference(plan: Plan, namespace: str) -> tuple[Tree, ...]:
     assert isinstance(artifact, TextFile)
     made = secret_document_objects if plan.said.hides(artifact.text) else reference_proxy_objects
     return made(settings, artifact.text)
+
+
+def key_secret(plan: Plan, namespace: str) -> str:
+    """The Secret that holds the key of the reference proxy's cookies."""
+    return _settings(ReferenceProxySettings, plan, namespace, {}).key_secret
 
 
 def _settings(kind: type[S], plan: Plan, namespace: str, own: dict[str, JsonValue]) -> S:
@@ -91,6 +101,14 @@ def _port(point: object) -> int:
     return port
 
 
-def _namespace(tree: Tree) -> str:
-    metadata = tree["metadata"]
-    return str(metadata.get("namespace") or "") if isinstance(metadata, dict) else ""
+def _namespaces(tree: JsonValue) -> Iterator[str]:
+    """Where an object stands, and where that stands which it names."""
+    if isinstance(tree, dict):
+        for key, each in tree.items():
+            if key == "namespace" and isinstance(each, str):
+                yield each
+            else:
+                yield from _namespaces(each)
+    elif isinstance(tree, list):
+        for each in tree:
+            yield from _namespaces(each)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 from pydantic.alias_generators import to_camel
 
 from pinfeather.deploy.policy import Policy
@@ -51,6 +51,23 @@ class WeightOwner(StrEnum):
     """A controller in the cluster (Argo Rollouts, Flagger): weights that stand there are left as they are."""
 
 
+MOST_DELETIONS = 10
+"""Objects and files that may go in one run, where a policy does not say."""
+
+
+def _with_deletions(policy: object) -> object:
+    return {"max_deletions": MOST_DELETIONS, **policy} if isinstance(policy, dict) else policy
+
+
+def _as_texts(values: object) -> object:
+    """The engine keeps `12345678` as a number."""
+    return (
+        {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+        if isinstance(values, dict)
+        else values
+    )
+
+
 class Settings(BaseModel):
     """Everything that one stack is configured with."""
 
@@ -63,7 +80,7 @@ class Settings(BaseModel):
     """The format's own options, as `pinfeather formats NAME` lists them."""
     allow: str = ""
     """A file of allowed losses, relative to the project's folder."""
-    bind: dict[str, str] = Field(default_factory=dict)
+    bind: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(default_factory=dict)
     """Values for the templates of the document; secret ones stay secret."""
     out: str = ""
     """The folder for what is written as files, relative to the project's folder: one that a proxy watches."""
@@ -81,7 +98,7 @@ class Settings(BaseModel):
     weight_owner: WeightOwner = WeightOwner.DOCUMENT
     take_over: bool = False
     """Whether fields that others hold in the cluster are taken from them."""
-    policy: Policy = Field(default_factory=lambda: Policy(max_deletions=10))
+    policy: Annotated[Policy, BeforeValidator(_with_deletions)] = Field(default_factory=lambda: Policy(max_deletions=MOST_DELETIONS))
     proxy: dict[str, JsonValue] = Field(default_factory=dict)
     """What the proxy in the cluster is to be like: the fields of `TraefikSettings` or `ReferenceProxySettings`."""
     traefik_port: Port = 8000
@@ -100,7 +117,7 @@ class Settings(BaseModel):
         wrong = [f"pinfeather:{key}: there is no such key{_guess(key, known)}" for key in given if key not in known]
         tree = {key: _decoded(key, value) for key, value in given.items() if key in known}
         try:
-            settings = cls.model_validate_json(json.dumps(tree))
+            settings = cls.model_validate_json(json.dumps(tree, default=str))
         except ValidationError as problem:
             wrong += _faults(problem)
         else:
@@ -186,10 +203,11 @@ def _yaml(path: Path) -> Mapping[str, JsonValue]:
 def _defaults(project: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     config = project.get("config")
     rows = {} if not isinstance(config, dict) else config
-    return {key.removeprefix(PREFIX): row["default"] for key, row in rows.items() if isinstance(row, dict) and "default" in row}
+    keyed = {str(key): row for key, row in rows.items() if str(key).startswith(PREFIX) and isinstance(row, dict)}
+    return {key.removeprefix(PREFIX): row["default"] for key, row in keyed.items() if "default" in row}
 
 
 def _config(stack: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     config = stack.get("config")
     rows = {} if not isinstance(config, dict) else config
-    return {key.removeprefix(PREFIX): value for key, value in rows.items() if key.startswith(PREFIX)}
+    return {key.removeprefix(PREFIX): value for key, value in rows.items() if str(key).startswith(PREFIX)}

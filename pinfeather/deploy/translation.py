@@ -5,8 +5,10 @@ Formats say what they emit (`TextFile`, `KubernetesObject`, `KubernetesPatch`); 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pydantic import JsonValue
 
@@ -25,8 +27,8 @@ CLUSTER_WIDE = frozenset(
     {"Namespace", "ClusterRole", "ClusterRoleBinding", "IngressClass", "GatewayClass", "CustomResourceDefinition", "PriorityClass"}
 )
 """Kinds without a namespace, of those that anybody is likely to emit here."""
+_OPENING = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 _QUIET = ("near.", "carried.")
-_SHORTEST_SECRET = 8  # characters; a shorter text occurs by chance
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Translation:
     """What the proxy will do a little differently from the document, a line each."""
     losses: tuple[str, ...] = ()
     """What the format cannot say and was allowed, a line each."""
+    others: tuple[str, ...] = ()
+    """What is deployed beside it, by name."""
     secrets: frozenset[str] = frozenset()
     """Texts that must not be seen: whoever writes one of them anywhere marks it as secret."""
 
@@ -53,7 +57,12 @@ class Translation:
         names = [f"file {each.name}" for each in self.files]
         names += [called(each) for each in self.objects]
         names += [f"patch {called(each)}" for each in self.patches]
+        names += self.others
         return tuple(sorted(names))
+
+    def beside(self, trees: Sequence[Tree]) -> Translation:
+        """The same, with what is deployed to serve it: it counts among what is there, and what may go."""
+        return replace(self, others=tuple(map(called, trees)))
 
     def within(self, namespace: str) -> Translation:
         """The same with each object that says no namespace in this one."""
@@ -64,8 +73,12 @@ class Translation:
         )
 
     def hides(self, text: str) -> bool:
-        """Whether a text holds a secret."""
-        return any(secret in text for secret in self.secrets)
+        """Whether a value holds a secret, as it is or as a rule or a text of JSON would write it."""
+        return any(form in text for form in self._forms)
+
+    @cached_property
+    def _forms(self) -> tuple[str, ...]:
+        return tuple(form for secret in self.secrets for form in {secret, json.dumps(secret)[1:-1], secret.replace("\\", "\\\\")} if form)
 
 
 def called(tree: Tree) -> str:
@@ -74,6 +87,17 @@ def called(tree: Tree) -> str:
     assert isinstance(metadata, dict)
     namespace = metadata.get("namespace")
     return f"{tree['kind']} {f'{namespace}/' if namespace else ''}{metadata['name']}"
+
+
+def slug(tree: Tree) -> str:
+    """`ingressroute-shop_shop`: a name that stays while the object does, and that no other object has.
+
+    No name of Kubernetes holds `_`, so that a namespace and a name cannot be taken for others.
+    """
+    group = str(tree["apiVersion"]).rpartition("/")[0]
+    foreign = group and group != "traefik.io" and "." in group and not group.endswith(".k8s.io")
+    kind, _, place = called(tree).partition(" ")
+    return f"{kind}{f'.{group}' if foreign else ''}-{place}".lower().replace("/", "_")
 
 
 def placed(tree: Tree, namespace: str) -> Tree:
@@ -110,10 +134,12 @@ def document_of(source: File, values: Mapping[str, str]) -> tuple[Document, froz
 
 
 def _secrets(document: Document) -> Iterator[str]:
-    for middleware in (*document.middlewares.values(),):
+    """Hashes of users, and what stands in request headers that open doors."""
+    for middleware in document.middlewares.values():
         if middleware.basic_auth is not None:
-            for user in middleware.basic_auth.users:
-                yield str(user).partition(":")[2]
+            yield from filter(None, (str(user).partition(":")[2] for user in middleware.basic_auth.users))
+        if middleware.headers is not None:
+            yield from (str(value) for name, value in middleware.headers.request.items() if str(name).lower() in _OPENING and value)
 
 
 def translation(
@@ -147,7 +173,7 @@ def translation(
         patches=tuple(_tree(each) for each in written.artifacts if isinstance(each, KubernetesPatch)),
         remarks=tuple(_render.line(each) for each in found if each.code.startswith("near.")),
         losses=tuple(_loss(each) for each in found if each.severity is Severity.WARNING and not each.code.startswith(_QUIET)),
-        secrets=frozenset(each for each in secrets if len(each) >= _SHORTEST_SECRET),
+        secrets=secrets,
     )
 
 

@@ -232,7 +232,7 @@ def content(middleware: Middleware) -> str:
                 tree["request"][name] = _digest(value)
     elif kind == "other":
         tree = {"kind": tree["kind"], "config": _digest(json.dumps(tree.get("config"), sort_keys=True))}
-    return f"{kind} {json.dumps(tree, ensure_ascii=False)}"
+    return f"{kind} {json.dumps(tree, ensure_ascii=False, sort_keys=True)}"
 
 
 _SECRET = frozenset(("authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"))

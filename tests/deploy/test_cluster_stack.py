@@ -91,7 +91,7 @@ def test_a_renamed_route_is_made_before_the_old_one_goes_and_no_request_is_lost(
         thread.join()
     assert not faults, faults[:5]
     assert count > 100
-    assert re.search(r"IngressRoute \S+-store created.*IngressRoute \S+-shop deleted", printed, re.DOTALL), printed
+    assert re.search(r"IngressRoute \S+_store created.*IngressRoute \S+_shop deleted", printed, re.DOTALL), printed
     assert shop.names("IngressRoute") == ["store"]
     assert shop.names("TraefikService") == ["store-split"]
     shop.up("--expect-no-changes")

@@ -91,7 +91,7 @@ def test_an_ingress_patches_the_services_that_others_own(cluster: Path, kubernet
     made = graph("cluster", cluster, **settings)
     (patch,) = (inputs for (kind, _), inputs in made.items() if kind == "kubernetes:core/v1:ServicePatch")
     assert "spec" not in patch
-    assert ("kubernetes:networking.k8s.io/v1:Ingress", "cluster-ingress-default-shop") in made
+    assert ("kubernetes:networking.k8s.io/v1:Ingress", "cluster-ingress-default_shop") in made
 
 
 def test_voyager(cluster: Path) -> None:

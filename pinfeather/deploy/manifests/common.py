@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from pinfeather.deploy.contract import Value
 
@@ -15,6 +17,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 UNPRIVILEGED = 1024
 NOBODY = 65532
 """The user and group that every container runs as; no image needs to know it."""
+_LONGEST_PORT_NAME = 15
+_KEPT = frozenset({9000})  # where Traefik answers to its probes
 _RAISED = 8000  # to a port below 1024, which only root may listen on
 
 
@@ -45,10 +49,32 @@ class ProxySettings(Value):
     drain: Annotated[int, Field(ge=0, le=600)] = 10
     """Seconds in which a pod that ends still takes connections: until everybody has heard that it goes."""
 
+    @model_validator(mode="after")
+    def _entry_points(self) -> Self:
+        if taken := sorted({"ping", "traefik"} & {name.lower() for name in self.entry_points}):
+            raise ValueError(f"an entry point cannot be called {taken[0]!r} here: Traefik has one of that name")
+        return self
+
     @property
     def ports(self) -> Mapping[str, int]:
-        """Entry point -> the port inside the pod: that of clients, raised where it is privileged."""
-        return {name: port if port >= UNPRIVILEGED else port + _RAISED for name, port in self.entry_points.items()}
+        """Entry point -> the port inside the pod: that of clients, or another where that one is privileged or taken."""
+        found: dict[str, int] = {}
+        for name, port in sorted(self.entry_points.items(), key=lambda pair: (pair[1] < UNPRIVILEGED, pair)):
+            inside = port if port >= UNPRIVILEGED else port + _RAISED
+            while inside in found.values() or inside in _KEPT:
+                inside += 1
+            found[name] = inside
+        return {name: found[name] for name in self.entry_points}
+
+    def port_names(self) -> Mapping[str, str]:
+        """Entry point -> its port's name: small letters, digits and dashes, 15 at most, and no two alike."""
+        found: dict[str, str] = {}
+        for name in self.entry_points:
+            plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+            if plain != name or len(plain) > _LONGEST_PORT_NAME or not re.search("[a-z]", plain):
+                plain = f"{plain[:8].strip('-') or 'port'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+            found[name] = plain
+        return found
 
     @property
     def labels(self) -> Tree:
@@ -116,18 +142,15 @@ def probes(how: Tree) -> Tree:
 
 
 def container_ports(settings: ProxySettings, more: Mapping[str, int] | None = None) -> list[JsonValue]:
-    return [{"name": port_name(name), "containerPort": port} for name, port in {**settings.ports, **(more or {})}.items()]
-
-
-def port_name(name: str) -> str:
-    """A port's name has at most 15 characters."""
-    return name[:15].rstrip("-")
+    names = settings.port_names()
+    return [{"name": names.get(name, name), "containerPort": port} for name, port in {**settings.ports, **(more or {})}.items()]
 
 
 def around(settings: ProxySettings) -> Sequence[Tree]:
     """The Service, the disruption budget and, where asked for, the autoscaler."""
+    names = settings.port_names()
     ports: list[JsonValue] = [
-        {"name": port_name(name), "port": port, "targetPort": port_name(name)} for name, port in settings.entry_points.items()
+        {"name": names[name], "port": port, "targetPort": names[name]} for name, port in settings.entry_points.items()
     ]
     service: Tree = {
         "apiVersion": "v1",

@@ -26,7 +26,7 @@ _KEY = "/var/run/pinfeather"
 class ReferenceProxySettings(ProxySettings):
     """`image` is one that you build: `pinfeather/deploy/container/Containerfile`, of the wheel and nothing else."""
 
-    name: str = "pinfeather-proxy"
+    name: Name = "pinfeather-proxy"
     key_secret: Name = "pinfeather-proxy-key"  # noqa: S105 - the name of an object
     """The Secret whose `key` the cookies are signed with: all pods need the same one. It is not made here."""
     workers: int = 1

@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from pinfeather.deploy.manifests.common import (
+    Name,
     ProxySettings,
     Tree,
     around,
@@ -32,7 +33,7 @@ _CUSTOM: Final = (
 class TraefikSettings(ProxySettings):
     """`image` and `name` have defaults. `namespaces`: those that are watched; its own is always one of them."""
 
-    name: str = "traefik"
+    name: Name = "traefik"
     image: str = IMAGE
     namespaces: tuple[str, ...] = ()
     reads_objects: bool = True

@@ -17,3 +17,13 @@ def plugin_folder(environment: Mapping[str, str]) -> Path | None:
     on_path = [folder / PLUGIN for folder in folders if folder.parts[-3:] != FOLDER.parts[-3:]]  # nor that of another checkout
     installed = home.glob(f"plugins/resource-kubernetes-v*/{PLUGIN}")
     return None if any(each.is_file() for each in (*on_path, *installed)) else FOLDER
+
+
+def name_plugin(project: Path, folder: Path) -> None:
+    """Have the Pulumi.yaml of a throwaway project name the plugin: then the engine finds it without the warning that PATH costs."""
+    import yaml
+
+    settings = yaml.safe_load(project.read_text("utf-8"))
+    others = [each for each in settings.get("plugins", {}).get("providers", []) if each["name"] != "kubernetes"]
+    settings.setdefault("plugins", {})["providers"] = [*others, {"name": "kubernetes", "path": str(folder)}]
+    project.write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
