@@ -54,17 +54,17 @@ def _measure(project: ClusterProject, name: str) -> None:
     updated = re.findall(r"~ +(\S+) \S+ updated", printed)
     state = Path(project.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
     (checkpoint,) = state.glob(".pulumi/stacks/*/cluster.json")
+    weight = checkpoint.stat().st_size / 2**20
     gone, _ = _timed(project, "destroy", "--yes", "--skip-preview")
     bar = BARS[name]
     print(f"  {ROUTES} routes, {name}:")
     print(f"    up from nothing: {first:.1f} s")
     print(f"    up with nothing to do: {nothing:.1f} s; bar {bar:.0f} s: {'holds' if nothing <= bar else 'MISSED'}")
     share = conversion / nothing
-    print(
-        f"    of which the conversion: {conversion:.1f} s, {share:.0%}; bar {_CONVERSION:.0%}: {'holds' if share <= _CONVERSION else 'MISSED'}"
-    )
+    held = "holds" if share <= _CONVERSION else "MISSED"
+    print(f"    of which the conversion: {conversion:.1f} s, {share:.0%}; bar {_CONVERSION:.0%}: {held}")
     print(f"    up with one edit: {edit:.1f} s, updated: {', '.join(sorted(updated))}")
-    print(f"    destroy: {gone:.1f} s; the state weighs {checkpoint.stat().st_size / 2**20:.1f} MiB")
+    print(f"    destroy: {gone:.1f} s; the state weighs {weight:.1f} MiB")
 
 
 def _timed(project: ClusterProject, *words: str) -> tuple[float, str]:

@@ -37,7 +37,8 @@ NOISE = re.compile(
     r"@ .*|Duration: .*"
     r"| [ ~+-]{1,2} +\S+:\S+:\S+ \S+ *((runn|refresh|read|creat|updat|delet|replac)ing(?!.*(error|failed)).*|refresh(ed)?( \([\d.]+s\))?)?"
     r"|The resources in the stack have been deleted, .*|If you want to remove the stack completely, .*"
-    r"|.*warning: using pulumi-resource-kubernetes from \$PATH .*|.*pulumi:pulumi:Stack \S+ +(create +|created +)?\d+ warnings?|Diagnostics:|  pulumi:pulumi:Stack \(\S+\):"
+    r"|.*warning: using pulumi-resource-kubernetes from \$PATH .*|.*pulumi:pulumi:Stack \S+ +(create +|created +)?\d+ warnings?"
+    r"|Diagnostics:|  pulumi:pulumi:Stack \(\S+\):"
 )
 FOLDER_MARK = ".pinfeather-folder"  # in a folder that the plugin made
 FORECAST = ("Previewing ",)  # what comes before the real thing, and is repeated by it

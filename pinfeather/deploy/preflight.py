@@ -69,7 +69,7 @@ def _checked(cluster: Cluster, said: Translation, wishes: Wishes) -> tuple[Trans
         said = replace(said, objects=tuple(with_weights_of(each, live.get(_key(each))) for each in said.objects))
     if foreign := [called(each) for each in wishes.own if _key(each) in live and wishes.manager not in _managers(live[_key(each)])]:
         raise RefusalError(f"{foreign[0]} is there already, and is not this stack's: {_NOT_TAKEN}")
-    conflicts, drift = _held(cluster, every, live, wishes)
+    conflicts, drift = _held(cluster, (*said.objects, *said.patches, *wishes.own), live, wishes)
     if conflicts:
         raise RefusalError("\n".join([*conflicts[:_MOST], *_more(conflicts), _HELD]))
     remarks += [*drift[:_MOST], *_more(drift)]

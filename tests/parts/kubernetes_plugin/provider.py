@@ -5,12 +5,13 @@ It does what pulumi-kubernetes 4.34 does in server-side apply, as far as the tes
 (`upsertExistingObjects`); drift after a refresh; replacement of a Secret whose data changes (without `enableSecretMutable`), of a ConfigMap
 and of a few fields more; secrets.
 
-It differs in these: fields that no schema knows are refused (the real one warns); without `upsertExistingObjects` a create is an apply of
-what is not there (the real one creates); the state holds what the program names and not the whole live object, so that a server that changes
-what it is given is noticed at a refresh only; the fields that `kubectl apply` holds are not taken over without force; a CRD is applied like
-anything else (the real one puts it); a deletion goes by the kind's default and not in the foreground, which would wait for a
-controller; one that is forbidden stays so; another kubeconfig never means another cluster. It knows nothing of waiting for rollouts and deletions, of Helm, of rendering and of other functions. It steps aside for the real one (`plugin_folder`), and is
-no part of the product.
+It differs in these: without `upsertExistingObjects` a create is an apply of what is not there, which refuses unknown fields as every apply
+does (the real one creates, where they cost a warning); the state holds what the program names and not the whole live object, so that a server
+that changes what it is given is noticed at a refresh only; the fields that `kubectl apply` holds are not taken over without force; a CRD is
+applied like anything else (the real one puts it); a deletion goes by the kind's default and not in the foreground, which would wait for a
+controller; one that is forbidden stays so; another kubeconfig never means another cluster; a cluster that does not answer stops a preview.
+It knows nothing of waiting for rollouts and deletions, of Helm, of rendering and of other functions. It steps aside for the real one
+(`plugin_folder`), and is no part of the product. What is said of the real one here is from its source; it was never run beside this.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from tests.parts.kubernetes_plugin.asking import (
 )
 
 
-def _sealed(value: str) -> JsonValue:
+def sealed_value(value: JsonValue) -> JsonValue:
     return {**SECRET_SIGNATURE, "value": value}
 
 
@@ -48,9 +48,15 @@ def _open(tree: object, marker: str) -> list[str]:
 
 def test_secrets_stay_secret_and_those_of_a_secret_become_so(plugin: Client, kubernetes: KubernetesApi) -> None:
     said: dict[str, JsonValue] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "users"}, "stringData": {"users": "marker-a"}}
-    sealed = route(annotations={"secret": _sealed("marker-b")})
-    sealed["spec"] = {"routes": [{"kind": "Rule", "match": _sealed("Host(`marker-c.test`)")}]}
-    for tree in (said, sealed):
+    sealed = route(annotations={"secret": sealed_value("marker-b")})
+    sealed["spec"] = {"routes": [{"kind": "Rule", "match": sealed_value("Host(`marker-c.test`)")}]}
+    within: dict[str, JsonValue] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "all"},
+        "data": sealed_value({"a": "marker-d"}),
+    }
+    for tree in (said, sealed, within):
         inputs = values(plugin.check(tree).inputs)
         previewed, made = plugin.create(tree, preview=True), plugin.create(tree)
         found = plugin.read(made, tree)
