@@ -5,6 +5,7 @@ No pod runs here: there is no kubelet. A real Traefik runs beside the API server
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pinfeather.testing.traefik import Traefik
 from pinfeather.translators._syntax.yaml_emit import emit_all
 from tests.parts.fixtures import StartTraefik
 from tests.parts.kubernetes import ApiError, KubernetesApi
+from tests.parts.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 POINTS = {"web": 80, "websecure": 443}
@@ -180,6 +182,39 @@ def test_the_image_starts_what_the_wheel_has() -> None:
     done = subprocess.run([sys.executable, *words[1:], *container["args"]], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (4, "")  # its arguments are understood, and there is no such key on this machine
     assert done.stderr == "/var/run/pinfeather/key: No such file or directory\n"
+
+
+def test_the_reference_proxy_takes_up_a_config_map_that_the_kubelet_swaps(tmp_path: Path) -> None:
+    """The kubelet keeps `document.yaml -> ..data/document.yaml` and `..data -> ..1`, and renames a new `..data` over the old one."""
+    text = 'pinfeather: v1\nroutes: [{name: a, hosts: [HOST], to: a}]\nservices: {a: {servers: [{url: "http://127.0.0.1:9"}]}}\n'
+    for number, host in (("1", "one.example"), ("2", "two.example")):
+        (tmp_path / f"..{number}").mkdir()
+        (tmp_path / f"..{number}" / "document.yaml").write_text(text.replace("HOST", host))
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "document.yaml").symlink_to("..data/document.yaml")
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "pinfeather.proxy", str(tmp_path / "document.yaml"), "--listen", f"web=127.0.0.1:{port}"]
+
+    def status(host: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/", headers={"Host": host})
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+    with subprocess.Popen([*command, "--key-file", str(tmp_path / "key")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as proxy:
+        try:
+            assert eventually(lambda: status("one.example") == 502)
+            assert status("two.example") == 404
+            (tmp_path / "..next").symlink_to("..2")
+            (tmp_path / "..next").rename(tmp_path / "..data")
+            assert eventually(lambda: status("two.example") == 502)
+            assert status("one.example") == 404
+        finally:
+            proxy.terminate()
 
 
 @pytest.fixture
