@@ -37,6 +37,7 @@ BY_MODULE = {
     "deploy/test_cluster_stack": ("the Pulumi engine", _TRAEFIK, _PLUGIN),
     "importing/test_up": ("the Pulumi engine", _PLUGIN),
     "deploy/test_cluster_faults": ("the Pulumi engine", _PLUGIN),
+    "parts/test_kubernetes_plugin": ("the Pulumi engine", _PLUGIN),
     "kills/test_kills": ("the Pulumi engine", _TRAEFIK, _PLUGIN),
     "deploy/test_provider": ("our provider plugin over gRPC",),
     "rollout/test_rollout": (_REFERENCE,),

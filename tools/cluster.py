@@ -136,6 +136,7 @@ class LocalCluster:
             "--authorization-mode=RBAC",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--disable-admission-plugins=ServiceAccount",
+            "--enable-garbage-collector=false",  # nobody collects here: what is deleted in the foreground would stay for ever
         )
         run = str(self.folder / "run")
         return [

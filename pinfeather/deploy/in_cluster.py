@@ -111,6 +111,9 @@ def _provider(plan: Plan) -> pulumi_kubernetes.Provider:
         context=settings.context or None,
         namespace=settings.namespace,
         enable_server_side_apply=True,
+        # Else an edited user or document is a Secret or ConfigMap that is deleted and made anew, and gone in between.
+        enable_secret_mutable=True,
+        enable_config_map_mutable=True,
         # What a run that was cut off has left, and what `pinfeather import` took over, is adopted. `preflight.py` has said what is there.
         upsert_existing_objects=True,
     )

@@ -78,7 +78,8 @@ def test_cluster(cluster: Path) -> None:
         assert metadata["annotations"]["pulumi.com/patchFieldManager"] == "pinfeather-pinfeather-cluster"
     (provider,) = (inputs for (kind, _), inputs in made.items() if kind == "pulumi:providers:kubernetes")
     named = str(cluster / "kubeconfig")  # by its name, not by what is in it
-    assert provider == {"enableServerSideApply": "true", "namespace": "default", "upsertExistingObjects": "true", "kubeconfig": named}
+    switches = ("enableConfigMapMutable", "enableSecretMutable", "enableServerSideApply", "upsertExistingObjects")
+    assert provider == {**dict.fromkeys(switches, "true"), "namespace": "default", "kubeconfig": named}
     assert sum(kind == "kubernetes:core/v1:Service" for kind, _ in made) == 2  # the demo servers'
 
 

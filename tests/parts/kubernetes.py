@@ -248,6 +248,7 @@ class KubernetesApi:
                 "--authorization-mode=RBAC",
                 f"--token-auth-file={self._folder / 'tokens.csv'}",
                 "--disable-admission-plugins=ServiceAccount",
+                "--enable-garbage-collector=false",  # nobody collects here: what is deleted in the foreground would stay for ever
             ],
             self._folder / "kube-apiserver.log",
         )
