@@ -7,7 +7,7 @@ import argparse
 from pinfeather._arguments import source
 
 _EPILOG = """\
-It writes the document, the objects as they were found (adopted.yaml), the allow file (routes.allow) and stacks/Pulumi.NAME.yaml:
+It writes the document, the objects as they were found (routes.adopted.yaml), the allow file (routes.allow) and stacks/Pulumi.NAME.yaml:
 all of them or none. Then it says what the first `pulumi up` would change.
 
 Secrets stay in the cluster: a middleware goes on naming its Secret. If files hold users, the document is readable by you alone.

@@ -125,7 +125,9 @@ def _stack(given: argparse.Namespace, root: Path, found: Taken, document: Docume
     if adopted:
         said = _translated(document, given, options, namespace, losses, adopted)
     allow = stack.allow_text(losses, nears)
-    beside = {"allow": target.with_suffix(".allow"), "adopted": target.with_name("adopted.yaml")}
+    beside = {"allow": target.with_suffix(".allow"), "adopted": target.with_suffix(".adopted.yaml")}
+    if target in beside.values() or target.suffix not in (".yaml", ".yml", ".json"):
+        raise UsageError(f"-o {target}: the document is a .yaml file; beside it go {beside['adopted'].name} and {beside['allow'].name}")
     values: dict[str, JsonValue] = {"document": _relative(root, target), "format": writer.name, "run": "nothing"}
     values |= {"options": dict(options)} if options else {}
     values |= {"allow": _relative(root, beside["allow"])} if allow else {}

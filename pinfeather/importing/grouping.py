@@ -20,6 +20,7 @@ Tree = dict[str, JsonValue]
 Place = tuple[int, int]
 """A side (0: found, 1: what we would write), and the number of an object on it."""
 _LISTED = ("routes", "tcp_routes")
+_ROUTING = frozenset({"IngressRoute", "IngressRouteTCP", "Ingress"})
 _NAMED = ("services", "tcp_services", "middlewares", "tcp_middlewares", "tls_options", "servers_transports")
 _INSIDE = ((), ("split",), ("sticky",), ("tls", "issuer"))
 """Where in a noun a second object may be seen: the TraefikService of a split inside a route, the Certificate of its TLS."""
@@ -85,9 +86,13 @@ def ours(adopted: Sequence[Tree], parsed: Parsed, base: Sequence[Tree], home: st
     A Service is ours only where we would write one of its name: else it is the application's.
     """
     keys, kinds = {key_of(tree, home) for tree in base}, {str(tree.get("kind")) for tree in base}
-    nouns = set[int]().union(*_owners(parsed).values())
+    owners = _owners(parsed)
+    nouns = set[int]().union(*owners.values())
+    # An object for routes of which no route was read is not in the document, whatever services it names.
+    routes = set[int]().union(*(numbers for (section, _), numbers in owners.items() if section in _LISTED))
     own = [
-        key_of(tree, home) in keys or (number in nouns and tree.get("kind") not in (*_HELPERS, "Service"))
+        key_of(tree, home) in keys
+        or (number in (routes if tree.get("kind") in _ROUTING else nouns) and tree.get("kind") not in (*_HELPERS, "Service"))
         for number, tree in enumerate(adopted)
     ]
     named = {(key_of(tree, home).namespace, text) for tree, mine in zip(adopted, own, strict=True) if mine for text in texts(tree)}

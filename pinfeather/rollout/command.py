@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import shlex
 import shutil
@@ -23,6 +25,7 @@ from pinfeather.rollout.log import Log, Standing, standing, subject_of
 from pinfeather.rollout.running import Stop, still_runs
 from pinfeather.rollout.steps import NOT_BACK, Job, Rollout, digest, said
 from pinfeather.rollout.weights import UnsayableError, percent, share_of
+from pinfeather.verify.arguments import parser as verify_parser
 
 _PROJECT = ("Pulumi.yaml", "Pulumi.yml")
 _LONGEST = 150  # characters of a name in a file's name
@@ -192,7 +195,16 @@ def _verify(given: argparse.Namespace, path: Path) -> list[str]:
         raise UsageError("say --verify-url: where the proxy is reached that each step is verified at")
     urls = [word for url in given.verify_url for word in ("--url", url)]
     # -P: what stands in the current folder is not imported in the place of what is installed.
-    return [sys.executable, "-P", "-m", "pinfeather", "verify", str(path), *urls, *_words("--verify-options", given.verify_options)]
+    words = [str(path), *urls, *_words("--verify-options", given.verify_options)]
+    if {"-h", "--help"} & set(words):
+        raise UsageError("--verify-options: with --help nothing would be verified")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            verify_parser().parse_args(words)
+    except SystemExit:
+        raise UsageError(f"--verify-options: {said.getvalue().strip().rpartition('error: ')[2]}") from None
+    return [sys.executable, "-P", "-m", "pinfeather", "verify", *words]
 
 
 def _words(flag: str, text: str) -> list[str]:

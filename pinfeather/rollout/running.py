@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import select
 import signal
 import subprocess
@@ -26,7 +27,10 @@ NOT_FOUND = 127
 """As a shell has it, where a command could not be started."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TAIL = 4000  # characters
-_MASKED = ("--user",)
+_MASKED = ("--user", "-u", "-H", "--header", "--token", "--password", "--passphrase")
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+"""`env TOKEN=… pulumi up`: what a variable is set to is nobody's business."""
+_USER_IN_URL = re.compile(r"//[^/@\s]*@")
 _STDERR = 2
 _PATIENCE = b"pinfeather: stopping where it is safe; what runs is let end, once more interrupts it\n"
 
@@ -161,10 +165,11 @@ def shown(words: Sequence[str]) -> list[str]:
     """A command for logs and screens: without what opens a door."""
     found: list[str] = []
     for index, word in enumerate(words):
+        flag, equals, _ = word.partition("=")
         if index and words[index - 1] in _MASKED:
             found.append("***")
-        elif word.startswith(tuple(f"{flag}=" for flag in _MASKED)):
-            found.append(f"{word.partition('=')[0]}=***")
+        elif equals and (flag in _MASKED or _VARIABLE.fullmatch(flag)):
+            found.append(f"{flag}=***")
         else:
-            found.append(word)
+            found.append(_USER_IN_URL.sub("//***@", word))
     return found

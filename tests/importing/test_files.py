@@ -43,7 +43,7 @@ def test_the_stack_that_is_written_can_be_deployed_and_has_what_was_read(root: P
     assert main(["import", "--stack", "prod", str(INGRESSROUTES / "redirect-and-main.yaml")]) == 0
     said = capsys.readouterr().out
     assert "4 objects adopted, unchanged" in said
-    assert set(there(root)) == {"Pulumi.yaml", "stacks/Pulumi.prod.yaml", "stacks/prod/routes.yaml", "stacks/prod/adopted.yaml"}
+    assert set(there(root)) == {"Pulumi.yaml", "stacks/Pulumi.prod.yaml", "stacks/prod/routes.yaml", "stacks/prod/routes.adopted.yaml"}
     trees = [each for each in yaml.safe_load_all((INGRESSROUTES / "redirect-and-main.yaml").read_text()) if each]
     assert sorted(map(json.dumps, plan_of(root, "prod").said.objects)) == sorted(map(json.dumps, trees))
 
@@ -59,7 +59,7 @@ def test_users_that_a_file_holds_are_readable_by_the_owner_alone(root: Path, cap
     assert main(["import", "--stack", "prod", str(INGRESSROUTES / "dashboard.yaml")]) == 0
     assert "readable by you alone" in capsys.readouterr().out
     modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in (root / "stacks/prod").iterdir()}
-    assert modes == {"routes.yaml": 0o600, "adopted.yaml": 0o600}
+    assert modes == {"routes.yaml": 0o600, "routes.adopted.yaml": 0o600}
 
 
 def test_from_another_format_everything_is_new_and_losses_are_kept_in_the_allow_file(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pinfeather._sources import UsageError
 from pinfeather.rollout.arguments import parser
 from pinfeather.rollout.editing import Subject, edited, find, read, restored, spelt
+from pinfeather.rollout.running import shown
 from pinfeather.rollout.weights import LARGEST, UnsayableError, percent, share_of, weights_at
 
 ROUTE, SPLIT = Subject("route", "shop"), Subject("split", "variants")
@@ -245,3 +246,17 @@ def test_steps_go_up_and_are_percentages(capsys: pytest.CaptureFixture[str]) -> 
             parser().parse_args([*words, "--steps", wrong])
         assert ended.value.code == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["verify", "x", "--url", "p:web=http://me:SECRET@127.0.0.1:1"], "verify x --url p:web=http://***@127.0.0.1:1"),
+        (["env", "TOKEN=SECRET", "pulumi", "up"], "env TOKEN=*** pulumi up"),
+        (["curl", "-u", "me:SECRET", "-H", "Authorization: SECRET"], "curl -u *** -H ***"),
+        (["verify", "--user=me:SECRET", "--user", "SECRET"], "verify --user=*** --user ***"),
+        (["pulumi", "up", "--stack=prod", "--yes"], "pulumi up --stack=prod --yes"),
+    ],
+)
+def test_a_command_is_shown_without_what_opens_a_door(words: list[str], told: str) -> None:
+    assert " ".join(shown(words)) == told
