@@ -55,6 +55,38 @@ def test_what_people_have_would_not_change(root: Path, name: str, capsys: pytest
     assert plan_of(root, "prod").said.objects
 
 
+UNREAD = """
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: a, namespace: x}
+spec: {routes: [{kind: Rule, match: "Host(`a.example`, `b.example`)", services: [{name: s, port: 80}]}]}
+---
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: b, namespace: x}
+spec: {routes: [{kind: Rule, match: Host(`c.example`), services: [{name: s, port: 80}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: s, namespace: x}
+spec: {ports: [{name: w, port: 80}]}
+"""
+
+
+def test_an_object_of_which_no_route_was_read_is_left_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "found.yaml").write_text(UNREAD)
+    main(["import", "--stack", "prod", "--allow", "lint.*", "found.yaml"])
+    assert "1 route" in capsys.readouterr().out
+    assert [each["metadata"]["name"] for each in plan_of(root, "prod").said.objects] == ["b"]  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize("name", ["adopted.yaml.allow", "x.allow", "document"])
+def test_the_document_and_what_goes_beside_it_are_never_one_file(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "--stack", "prod", "-o", name, str(INGRESSROUTES / "weighted.yaml")]) == 2
+    assert "the document is a .yaml file" in capsys.readouterr().err
+    assert not (root / name).exists()
+
+
 def test_users_that_a_file_holds_are_readable_by_the_owner_alone(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "--stack", "prod", str(INGRESSROUTES / "dashboard.yaml")]) == 0
     assert "readable by you alone" in capsys.readouterr().out

@@ -329,6 +329,8 @@ def test_going_back_is_not_stopped_half_way(shop: Stage) -> None:
         (["--hold", "soon"], "--hold soon: write a number and a unit"),
         (["--settle", "-1s"], "--settle"),
         (["--verify-options='"], "--verify-options ': no closing quotation"),
+        (["--verify-options=--help"], "with --help nothing would be verified"),
+        (["--verify-options=--bogus"], "--verify-options: unrecognized arguments: --bogus"),
         (["--back"], "knows of no rollout of the route 'shop' that could go back"),
         (["--up", "no-such-program x"], "no-such-program: there is no such program on PATH; nothing was done"),
         (["--up", "./not-here"], "./not-here: there is no such program; nothing was done"),
