@@ -172,10 +172,10 @@ def test_the_image_starts_what_the_wheel_has() -> None:
     """There is no container engine here: what the file names is tried by hand."""
     text = (ROOT / "pinfeather" / "deploy" / "container" / "Containerfile").read_text("utf-8")
     steps = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert [line.split()[0] for line in steps] == ["FROM", "COPY", "RUN", "USER", "STOPSIGNAL", "ENTRYPOINT"]
-    assert steps[1] == "COPY pinfeather-*.whl /tmp/"
-    assert steps[3] == "USER 65532:65532"
-    words = json.loads(steps[5].partition(" ")[2])
+    assert [line.split()[0] for line in steps] == ["ARG", "FROM", "COPY", "RUN", "USER", "STOPSIGNAL", "ENTRYPOINT"]
+    assert steps[2] == "COPY pinfeather-*.whl /tmp/"
+    assert steps[4] == "USER 65532:65532"
+    words = json.loads(steps[6].partition(" ")[2])
     assert words[0] == "python"
     (deployment,) = (each for each in ALL["reference proxy"] if each["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]  # type: ignore[index,call-overload]

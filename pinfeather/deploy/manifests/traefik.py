@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final, Self
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from pinfeather.deploy.manifests.common import (
     Name,
     ProxySettings,
     Tree,
     around,
+    as_bytes,
     container_ports,
     deployment,
     metadata,
@@ -22,6 +23,8 @@ from pinfeather.deploy.manifests.common import (
 IMAGE: Final = "traefik:v3.7.15"
 """The version that the tests run."""
 _PING = 9000
+_FIRST = 3
+"""It answers to probes before it has read a route, and would answer 404 to clients: with 1,000 routes 0.4 s too early."""
 _READ: Final = ("get", "list", "watch")
 # What Traefik 3.7 asks the API server for, found by letting it run with no rights and reading its log.
 _CUSTOM: Final = (
@@ -34,8 +37,14 @@ class TraefikSettings(ProxySettings):
     """`image` and `name` have defaults. `namespaces`: those that are watched; its own is always one of them."""
 
     name: Name = "traefik"
-    image: str = IMAGE
-    namespaces: tuple[str, ...] = ()
+    image: Annotated[str, Field(min_length=1)] = IMAGE
+    namespaces: tuple[Name, ...] = ()
+    all_namespaces: bool = False
+    """Watch every namespace: it then reads all Secrets of the cluster."""
+    tls: tuple[str, ...] = ()
+    """Entry points whose every route speaks TLS, also one that does not say so."""
+    metrics: bool = False
+    """For Prometheus, at `/metrics` of the port `ping`, which the Service does not show."""
     reads_objects: bool = True
     """IngressRoutes and what belongs to them."""
     reads_ingresses: bool = False
@@ -44,6 +53,12 @@ class TraefikSettings(ProxySettings):
     allow_cross_namespace: bool = False
     log_level: str = "INFO"
 
+    @model_validator(mode="after")
+    def _tls(self) -> Self:
+        if unknown := [name for name in self.tls if name not in self.entry_points]:
+            raise ValueError(f"tls: there is no entry point {unknown[0]!r}")
+        return self
+
     @property
     def watched(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.namespace, *self.namespaces)))
@@ -51,7 +66,7 @@ class TraefikSettings(ProxySettings):
 
 def traefik_objects(settings: TraefikSettings) -> tuple[Tree, ...]:
     """In the order in which they are applied: rights, then what needs them."""
-    rights = [each for namespace in settings.watched for each in _rights(settings, namespace)]
+    rights = [] if settings.all_namespaces else [each for namespace in settings.watched for each in _rights(settings, namespace)]
     return (service_account(settings), *rights, *_cluster_wide(settings), _deployment(settings), *around(settings))
 
 
@@ -60,9 +75,11 @@ def static_arguments(settings: TraefikSettings) -> list[str]:
     return [
         *(f"--entryPoints.{name}.address=:{port}" for name, port in settings.ports.items()),
         *(f"--entryPoints.{name}.transport.lifeCycle.requestAcceptGraceTimeout={settings.drain}s" for name in settings.ports),
+        *(f"--entryPoints.{name}.http.tls=true" for name in settings.ports if name in settings.tls),
         f"--entryPoints.ping.address=:{_PING}",
         "--ping=true",
         "--ping.entryPoint=ping",
+        *(("--metrics.prometheus=true", "--metrics.prometheus.entryPoint=ping") if settings.metrics else ()),
         *provider_arguments(settings),
         f"--log.level={settings.log_level}",
         "--global.checkNewVersion=false",
@@ -71,7 +88,7 @@ def static_arguments(settings: TraefikSettings) -> list[str]:
 
 
 def provider_arguments(settings: TraefikSettings) -> list[str]:
-    """Those of the providers: each reads the watched namespaces only, and nothing of the cluster as a whole."""
+    """Those of the providers: each reads the watched namespaces only, and of the cluster as a whole what Ingresses need."""
     return [argument for provider in _providers(settings) for argument in _provider(settings, provider)]
 
 
@@ -84,7 +101,8 @@ def _providers(settings: TraefikSettings) -> Iterator[str]:
 
 def _provider(settings: TraefikSettings, provider: str) -> Iterator[str]:
     yield f"--providers.{provider}=true"
-    yield f"--providers.{provider}.namespaces={','.join(settings.watched)}"
+    if not settings.all_namespaces:
+        yield f"--providers.{provider}.namespaces={','.join(settings.watched)}"
     if not settings.reads_ingresses:  # a class of Ingresses is an object of the cluster
         yield f"--providers.{provider}.disableClusterScopeResources=true"
     if settings.ingress_class:
@@ -95,26 +113,33 @@ def _provider(settings: TraefikSettings, provider: str) -> Iterator[str]:
         yield f"--providers.{provider}.allowCrossNamespace=true"
 
 
-def _rights(settings: TraefikSettings, namespace: str) -> Iterator[Tree]:
-    rules = [_rule("", ("services", "secrets", "configmaps")), _rule("discovery.k8s.io", ("endpointslices",))]
+def _rules(settings: TraefikSettings) -> Iterator[JsonValue]:
+    """What is read of each namespace that is watched."""
+    yield _rule("", ("services", "secrets", *(("configmaps",) if settings.reads_objects else ())))
+    yield _rule("discovery.k8s.io", ("endpointslices",))
     if settings.reads_objects:
-        rules.append(_rule("traefik.io", _CUSTOM))
+        yield _rule("traefik.io", _CUSTOM)
     if settings.reads_ingresses:
-        rules.append(_rule("networking.k8s.io", ("ingresses",)))
+        yield _rule("networking.k8s.io", ("ingresses",))
+
+
+def _rights(settings: TraefikSettings, namespace: str) -> Iterator[Tree]:
     name = settings.name if namespace == settings.namespace else f"{settings.name}-of-{settings.namespace}"
     placed = {**metadata(settings, name), "namespace": namespace}
-    yield {"apiVersion": _RBAC, "kind": "Role", "metadata": placed, "rules": list(rules)}
+    yield {"apiVersion": _RBAC, "kind": "Role", "metadata": placed, "rules": [*_rules(settings)]}
     yield {"apiVersion": _RBAC, "kind": "RoleBinding", "metadata": placed, **_bound(settings, "Role", name)}
 
 
 def _cluster_wide(settings: TraefikSettings) -> Iterator[Tree]:
-    """The classes of Ingresses belong to no namespace; without Ingresses nothing of the cluster as a whole is read."""
-    if not settings.reads_ingresses:
+    """The classes of Ingresses belong to no namespace; where there are none to read and not all is watched, nothing here is."""
+    rules = [*_rules(settings)] if settings.all_namespaces else []
+    if settings.reads_ingresses:  # where it looks for one of these, it looks for the other
+        rules += [_rule("networking.k8s.io", ("ingressclasses",)), _rule("", ("nodes",))]
+    if not rules:
         return
     name = f"{settings.name}-of-{settings.namespace}"
     bare: Tree = {"name": name, "labels": settings.labels}
-    rules = [_rule("networking.k8s.io", ("ingressclasses",)), _rule("", ("nodes",))]  # where it looks for one, it looks for the other
-    if settings.ingress_class:
+    if settings.reads_ingresses and settings.ingress_class:
         controller: Tree = {"controller": "traefik.io/ingress-controller"}
         own: Tree = {"name": settings.ingress_class, "labels": settings.labels}
         yield {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": own, "spec": controller}
@@ -140,8 +165,9 @@ def _deployment(settings: TraefikSettings) -> Tree:
         "name": "traefik",
         "image": settings.image,
         "args": arguments,
+        "env": [{"name": "GOMEMLIMIT", "value": str(as_bytes(settings.limit) * 9 // 10)}],  # it collects garbage before it is ended
         "ports": container_ports(settings, {"ping": _PING}),
-        **probes({"httpGet": {"path": "/ping", "port": "ping"}}),
+        **probes({"httpGet": {"path": "/ping", "port": "ping"}}, _FIRST),
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - of the container, an empty one
     }
     pod: Tree = {
