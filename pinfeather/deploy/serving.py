@@ -42,6 +42,7 @@ def _traefik(plan: Plan, namespace: str) -> tuple[Tree, ...]:
     trees = (*plan.said.objects, *plan.said.patches)
     others: list[JsonValue] = [*sorted({place for each in trees for place in _namespaces(each)})]
     own: dict[str, JsonValue] = {
+        "tls": [name for name, point in plan.said.document.entry_points.items() if isinstance(point, EntryPoint) and point.tls],
         "reads_objects": bool(own_kinds),
         "reads_ingresses": bool(kinds & _INGRESSES),
         "namespaces": others,

@@ -50,11 +50,13 @@ def answering() -> Iterator[str]:
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    Answering.free.set()
-    server.shutdown()
-    thread.join(DEADLINE)
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        Answering.free.set()
+        server.shutdown()
+        thread.join(DEADLINE)
+        server.server_close()
 
 
 class Running:
