@@ -24,7 +24,7 @@ from pinfeather.deploy.contract import RefusedError, Severity, Step, Stored
 from pinfeather.deploy.local_process import LocalProcessInputs, LocalProcessOutputs, LocalProcessResource
 from pinfeather.deploy.processes import in_use, marked
 from tools import parts
-from tools.running import FailedError, write
+from tools.running import Clock, FailedError, write
 
 _DEADLINE = 60.0  # seconds until the API server must answer
 _PAUSE = 0.1  # seconds between two questions
@@ -45,7 +45,12 @@ class LocalCluster:
         """Start what does not run; returns once the API server answers and knows the CRDs of Traefik and Voyager. Raises FailedError."""
         programs = parts.find(self._root, "kubernetes", environment)
         if programs is None:
-            raise FailedError(f"no API server is here: `make setup-test` builds one; or name a cluster: {_NAMED}")
+            clock = Clock("kubernetes")
+            said = parts.ensure(self._root, "kubernetes", clock, environment)
+            clock.done(said)
+            programs = parts.find(self._root, "kubernetes", environment)
+            if programs is None:
+                raise FailedError(f"no API server can be had here ({said}); name a cluster: {_NAMED}")
         began = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._prepare()
