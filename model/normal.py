@@ -142,7 +142,10 @@ def lift(match: Match | None) -> Lifted:
 
 
 def _lifted(hosts: tuple[str, ...], path: PathMatch | None, match: Match | None) -> Lifted:
-    """The form of a conjunction whose first parts are these hosts and this path: `lift` of it, without building it."""
+    """The form of a conjunction whose first parts are these hosts and this path: `lift` of it, without building it.
+
+    The path that every request has gives way to any other one.
+    """
     if len(hosts) > 1:
         hosts = tuple(dict.fromkeys(hosts))
     if match is None:
@@ -151,8 +154,8 @@ def _lifted(hosts: tuple[str, ...], path: PathMatch | None, match: Match | None)
     parts = conjuncts(whole)
     rest: list[Match] = []
     for part in parts:
-        if type(part) is PathIs and (path is None or part.path == path):
-            path = part.path
+        if type(part) is PathIs and (path is None or part.path == path or path == _EVERY_PATH or part.path == _EVERY_PATH):
+            path = part.path if path is None or path == _EVERY_PATH else path
         elif (names := _names(part)) and (not hosts or names == hosts):
             hosts = names
         else:

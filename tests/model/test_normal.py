@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pinfeather.model.document import Document
 from pinfeather.model.match import (
     AllOf,
     AnyOf,
@@ -21,10 +22,11 @@ from pinfeather.model.match import (
     conjuncts,
     either,
 )
-from pinfeather.model.normal import Lifted, conditions, flat, lift, lifted
+from pinfeather.model.normal import Lifted, conditions, flat, lift, lifted, normal
 from pinfeather.model.noun import Template
 from pinfeather.model.routes import Route
 
+EVERY = PathMatch(prefix="/")
 HOSTS = st.sampled_from(["a.io", "b.io", "*.a.io", Template("{{ h }}")])
 PATHS = st.sampled_from([{"prefix": "/"}, {"prefix": "/a"}, {"exact": "/a"}, {"regex": "a"}]).map(PathMatch.model_validate)
 LEAVES = st.one_of(
@@ -86,8 +88,10 @@ def plain_lift(match: Match | None) -> Lifted:
         choice = plain_alternatives(part)
         if not hosts and all(isinstance(one, Host) for one in choice):
             hosts = tuple(one.host for one in choice if isinstance(one, Host))
-        elif path is None and isinstance(part, PathIs):
+        elif isinstance(part, PathIs) and path in (None, EVERY):
             path = part.path
+        elif isinstance(part, PathIs) and part.path == EVERY:
+            continue
         elif part not in rest:
             rest.append(part)
     return Lifted(hosts, path, both(tuple(rest)))
@@ -113,3 +117,38 @@ def test_a_route_in_its_one_form(route: Route) -> None:
     assert (made.hosts, made.path, made.match) == form
     assert lifted(made) is made
     assert made == route.model_copy(update={"hosts": form.hosts, "path": form.path, "match": form.match})
+
+
+def test_a_path_that_every_request_has_keeps_no_other_one_from_its_place() -> None:
+    """Found by the laws of `voyager`: it reads a canary by path under a route for `/` as a route for that path."""
+    tester = {"cookie": {"name": "canary", "value": "v2"}}
+    tree = {
+        "pinfeather": "v1",
+        "entry_points": {"web": 80},
+        "routes": [
+            {
+                "name": "r",
+                "path": {"prefix": "/"},
+                "match": tester,
+                "canaries": [{"when": {"path": {"prefix": "/a"}}, "to": "s", "binds": False}],
+                "to": "s",
+            }
+        ],
+        "services": {"s": {"servers": [{"url": "http://10.0.0.1:80"}]}},
+    }
+    canary, route = normal(Document.model_validate(tree)).routes
+    assert (canary.path, canary.match) == (PathMatch(prefix="/a"), Cookie.model_validate(tester))
+    assert (route.path, route.match) == (None, Cookie.model_validate(tester))
+
+
+@settings(max_examples=400, deadline=None)
+@given(ROUTES)
+def test_the_path_of_every_request_is_said_nowhere(route: Route) -> None:
+    every = PathIs(path=EVERY)
+    document = Document.model_construct(pinfeather="v1", routes=(route,), services={})
+    more = route.model_copy(update={"match": both((every, *conjuncts(route.match)))})
+    (bare,) = normal(document).routes
+    assert normal(document.model_copy(update={"routes": (more,)})).routes == (bare,)
+    assert every not in conjuncts(bare.match)
+    assert bare.path != every.path
+    assert normal(document.model_copy(update={"routes": (bare,)})).routes == (bare,)
