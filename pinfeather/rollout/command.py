@@ -102,7 +102,7 @@ def _go_on(given: argparse.Namespace, path: Path, subject: Subject, how: _How, l
         sys.stdout.write(_render.plain(f"nothing to do: {subject} went back already ({found.last.time})") + "\n")
         return 0
     data = _bytes(path)
-    if digest(data) not in (found.written, found.before):
+    if digest(data) not in found.possible:
         raise UsageError(f"{path} was edited since the last step of the rollout in {log.path}: --anew begins from what it is now")
     text = read(str(path), data)
     now = find(text, subject, began.to or "")
@@ -118,7 +118,8 @@ def _go_on(given: argparse.Namespace, path: Path, subject: Subject, how: _How, l
         stands = found.stands or digest(data) == began.digest
         shares = [*([] if stands else [share]), *(each for each in given.steps if each > share)]
         _sayable(job, shares)
-    rollout = Rollout(job, log, stop, written=digest(data), weights=now.named(now.weights))
+    rollout = Rollout(job, log, stop, written=digest(data), weights=now.named(now.weights), earlier=found.earlier)
+    log.append("goes on", weights=dict(rollout.weights), digest=digest(data))  # a write that was announced may not have come
     rollout.say(f"{subject}: {_stood(found)}; {rollout.stands()}")
     if not _ended(rollout, found, stop):
         return rollout.stopped()
@@ -283,7 +284,7 @@ def _status(path: Path, subject: Subject, log: Log) -> int:
     if found is None:
         text = f"{log.path} knows of no rollout of {subject}"
     else:
-        there = "holds what was written" if digest(_bytes(path)) in (found.written, found.before) else "was edited since"
+        there = "holds what was written" if digest(_bytes(path)) in found.possible else "was edited since"
         text = f"{subject}: {_stood(found, runs=holder is not None)}; {path} {there}"
     if holder is not None:
         text += f"; process {holder} works on it now"

@@ -18,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pinfeather._files import FileError
 from pinfeather.rollout.editing import Subject
 
-What = Literal["began", "writes", "runs", "ended", "holds", "stands", "goes back", "went back", "done", "stopped", "given up", "torn"]
+What = Literal[
+    "began", "writes", "runs", "ended", "holds", "stands", "goes back", "went back", "done", "goes on", "stopped", "given up", "torn"
+]
 
 
 class Record(BaseModel):
@@ -38,7 +40,7 @@ class Record(BaseModel):
     """In percent."""
     weights: dict[str, int] | None = None
     digest: str | None = None
-    """SHA-256 of the document's bytes: as it was (`began`), or as it will be (`writes`)."""
+    """SHA-256 of the document's bytes: as it was (`began`), is (`goes on`), or will be (`writes`)."""
     spelt: dict[str, str] | None = None
     """How the weights were written before the first step, for going back: the document itself may hold what no log should."""
     command: list[str] | None = None
@@ -60,9 +62,11 @@ class Standing:
     phase: Literal["up", "back", "done", "undone"] = "up"
     written: str = ""
     """The digest of what was written last."""
-    before: str = ""
-    """The digest of what stood before that: it still does where the write was cut off."""
+    possible: frozenset[str] = frozenset()
+    """That and the digests of what may stand there instead, where the write was cut off."""
     weights: Mapping[str, int] | None = None
+    earlier: Mapping[str, int] | None = None
+    """Those before."""
     stands: bool = False
     """Whether these weights were deployed and verified to the end of their hold."""
     running: Record | None = None
@@ -79,7 +83,7 @@ def standing(records: Iterable[Record]) -> Standing | None:
     begun: Standing | None = None  # one that has not written: it changed nothing, so what was before it counts
     for record in records:
         if record.what == "began":
-            begun = Standing(record, record, written=record.digest or "")
+            begun = Standing(record, record, written=record.digest or "", possible=frozenset({record.digest or ""}))
         elif record.what == "given up":
             found = None
         elif record.what == "writes" and begun is not None:
@@ -93,9 +97,14 @@ def _after(found: Standing, record: Record) -> Standing:
     found = replace(found, last=record)
     match record.what:
         case "writes":
-            return replace(found, before=found.written, written=record.digest or "", weights=record.weights, stands=False)
+            earlier, digest = found.weights or found.began.weights, record.digest or ""
+            possible = found.possible | {digest}
+            return replace(found, written=digest, possible=possible, weights=record.weights, earlier=earlier, stands=False)
+        case "goes on":
+            digest = record.digest or ""
+            return replace(found, written=digest, possible=frozenset({digest}), weights=record.weights)
         case "runs":
-            return replace(found, running=record, before=found.written)  # what was to be written is
+            return replace(found, running=record, possible=frozenset({found.written}))  # what was to be written is
         case "ended":
             return replace(found, running=None)
         case "stands":

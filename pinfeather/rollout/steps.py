@@ -84,13 +84,17 @@ def said(weights: Mapping[str, int]) -> str:
 
 
 class Rollout:
-    """One run of the command. `written`: the digest of the document as it must stand now; `weights`: those in it."""
+    """One run of the command. `written`: the digest of the document as it must stand now; `weights`: those in it; `earlier`: before."""
 
-    def __init__(self, job: Job, log: Log, stop: Stop, *, written: str, weights: Mapping[str, int]) -> None:
+    def __init__(
+        self, job: Job, log: Log, stop: Stop, *, written: str, weights: Mapping[str, int], earlier: Mapping[str, int] | None = None
+    ) -> None:
         self.job = job
         self.log = log
         self.stop = stop
         self.weights = weights
+        self.earlier = earlier
+        """What the proxy had before these weights, and may still have."""
         self._ours = {written}
         self.output = log.path.with_name(f"{log.path.name}.out")
         self._begun = time.monotonic()
@@ -190,6 +194,8 @@ class Rollout:
         self.log.append("writes", weights=dict(weights), digest=digest(data))
         self._ours.add(digest(data))  # a write that fails has mostly, but not always, changed nothing
         write_atomic(self.job.path, data)
+        if weights != self.weights:
+            self.earlier = self.weights
         self._ours, self.weights = {digest(data)}, weights
 
     def check(self) -> None:
@@ -203,7 +209,7 @@ class Rollout:
         after = 2 if self._backwards else 1
         while True:
             begun = time.monotonic()
-            ended = self._run(_VERIFY, self.job.verify, Path.cwd(), after=after, quiet=begun < end)
+            ended = self._run(_VERIFY, [*self.job.verify, *self._unlike()], Path.cwd(), after=after, quiet=begun < end)
             if not ended.code:
                 self.say(f"verify: it does what the document says ({ended.seconds:.1f} s)")
                 return None
@@ -211,6 +217,14 @@ class Rollout:
                 if begun < end:
                     self._show(ended)
                 return Failed(self._ended(_VERIFY, ended), ended.code if ended.code in (INPUT, NOT_BACK) else WENT_BACK)
+
+    def _unlike(self) -> Sequence[str]:
+        """What verify has to tell the weights from: it is asked until it holds, so a proxy that has not loaded them must not seem to."""
+        target, earlier = self.job.target, self.earlier
+        if earlier is None or len(earlier) != len(target.services):
+            return ()
+        subject = self.job.subject
+        return "--unlike", f"{subject.kind}:{subject.name}={','.join(map(str, earlier.values()))}"
 
     def _run(self, what: str, words: Sequence[str], folder: Path, *, after: int, quiet: bool = False) -> Ended:
         if what != _VERIFY:

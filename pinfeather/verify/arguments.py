@@ -40,6 +40,11 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--doubt", type=_doubt, default="1e-6", metavar="P", help="how improbable a count is before it is wrong (default: 1e-6)"
     )
+    verify.add_argument(
+        "--unlike",
+        metavar="route:NAME=W,W",
+        help="weights that a route (split:NAME=…: a service) may still have: so many are asked that they would be seen",
+    )
     verify.add_argument("--methods", action="append", default=[], type=_methods, metavar="POST[,…]", help="methods beside GET and HEAD")
     verify.add_argument("--user", type=_user, metavar="NAME:PASSWORD", help="what opens a basic_auth; without it only its refusal is asked")
     verify.add_argument("--websocket", action="store_true", help="with --url: ask for a WebSocket, too")

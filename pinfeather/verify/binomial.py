@@ -90,6 +90,28 @@ def to_notice_each(shares: Iterable[Fraction], doubt: Fraction = DOUBT) -> int:
     return max((to_notice(share, doubt) for share in shares if 0 < share < 1), default=1)
 
 
+def to_tell(share: Fraction, other: Fraction, doubt: Fraction = DOUBT) -> int:
+    """How many to ask so that answers of the share `other` are taken for `share` with a probability of at most `doubt`.
+
+    Worked out in floats: nothing is judged by it. Raises ValueError for two that are the same, or so near that it takes more than `MOST`.
+    """
+    if other < share:  # the same from the other side
+        return to_tell(1 - share, 1 - other, doubt)
+    if other == share:
+        raise ValueError("one share is not told from itself")
+    if share == 0:
+        return to_see(other, doubt)
+    is_, seen = float(share), float(other)
+    far = sqrt(-2 * log(float(doubt) / 2))  # see `to_notice`
+    asked = max(1, int(0.5 * (far * (sqrt(is_ * (1 - is_)) + sqrt(seen * (1 - seen))) / (seen - is_)) ** 2))
+    while asked <= MOST:
+        most = _highest(asked, is_, float(doubt))
+        if _at_least(asked, 1 - seen, asked - most) <= float(doubt):
+            return asked
+        asked += max(1, asked // 50)
+    raise ValueError(f"a share of {share} is told from {other} by more than {MOST} requests only")
+
+
 def _highest(asked: int, share: float, doubt: float) -> int:
     """The largest count that chance explains, as `bounds` has it."""
     count = int(asked * share)
@@ -102,6 +124,8 @@ def _at_least(asked: int, share: float, count: int) -> float:
     """How probable it is that so many, or more, are of this share."""
     if count > asked:
         return 0.0
+    if share in (0, 1) or not count:
+        return 1.0 if share == 1 or not count else 0.0
     total, term = (
         0.0,
         exp(lgamma(asked + 1) - lgamma(count + 1) - lgamma(asked - count + 1) + count * log(share) + (asked - count) * log(1 - share)),

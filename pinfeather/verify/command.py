@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from pinfeather.model.table import UndecidedError, refuse_templates
 from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.verify import table
 from pinfeather.verify.asking import Address, Pace, Silent, Unfit, ask, insecure, trusting
+from pinfeather.verify.binomial import MOST
 from pinfeather.verify.column import Column
 from pinfeather.verify.effects import slowest, unseen
 from pinfeather.verify.measure import Measuring, Wishes
@@ -35,6 +37,8 @@ from pinfeather.verify.naming import WHOAMI, ByBody, ByCookie, ByDemo, Identify,
 from pinfeather.verify.outage import ByControl, Outage, command
 from pinfeather.verify.questions import READS, entry_points, plan
 from pinfeather.verify.tcp import tcp_questions, tcp_rows
+from pinfeather.verify.unlike import unlike
+from pinfeather.verify.who import learnt
 
 RATE = Fraction(50)
 """Requests a second to each proxy that somebody else runs."""
@@ -97,10 +101,8 @@ def _ends_cleanly() -> Iterator[None]:
 
 
 def _measured(given: argparse.Namespace, made: _Run) -> int:
-    user = given.user
-    bound = any(column.value is not None for column in made.columns)
-    measuring = Measuring(made.base, made.columns, plan(made.document, made.columns, made.methods, bound=bound, user=user), made.wishes)
     pace = made.columns[0].pace
+    measuring, unsure = _measuring(given, made, pace.budget)
     tcp = tcp_questions(made.base, made.wishes.doubt) if not made.running else []
     if not measuring.asked and not measuring.bound and not tcp:
         raise Unfit(_nothing(made, measuring))
@@ -121,7 +123,7 @@ def _measured(given: argparse.Namespace, made: _Run) -> int:
     if made.running and made.document.tcp_routes:
         left["TCP is asked of demo servers only: --start"] = len(made.document.tcp_routes)
     started = [line for column in made.columns for line in column.started]
-    said = [*made.said, *_unseen(made), *_learnt(made.columns)]
+    said = [*made.said, *unsure, *_unseen(made), *learnt(made.columns)]
     report = table.Report(_render.plain(made.title), started, made.columns, rows, found.clients, found.tester, left, said, made.running)
     if given.report == "json":
         sys.stdout.write(table.as_json(report))
@@ -130,6 +132,27 @@ def _measured(given: argparse.Namespace, made: _Run) -> int:
     else:
         sys.stdout.write(table.text(report, colours=sys.stdout.isatty(), every=given.all))
     return 0 if report.holds else 1
+
+
+def _measuring(given: argparse.Namespace, made: _Run, budget: int | None) -> tuple[Measuring, list[str]]:
+    """What is to be asked; without what `--unlike` takes, and a line that says so, where only that is too much."""
+
+    def of(other: Document | None) -> Measuring:
+        bound = any(column.value is not None for column in made.columns)
+        planned = plan(made.document, made.columns, made.methods, bound=bound, user=given.user)
+        return Measuring(made.base, made.columns, planned, replace(made.wishes, unlike=other))
+
+    if given.unlike is None:
+        return of(None), []
+    other = unlike(made.base.document, given.unlike)
+    try:
+        whole = of(other)
+        if budget is None or whole.needed <= budget:
+            return whole, []
+        why = f"that takes --budget {whole.needed}"
+    except Unfit:
+        why = f"they are too near, and that takes more than {MOST} requests"
+    return of(None), [f"Whether the proxy still has the weights of {given.unlike} is not sure: {why}."]
 
 
 def _nothing(made: _Run, measuring: Measuring) -> str:
@@ -147,22 +170,6 @@ def _unseen(made: _Run) -> Iterator[str]:
         yield f"Not seen from here: {', '.join(found)}."
     if any(column.blind for column in made.columns):
         yield "Who answers a client that has its cookie already is not seen by cookies alone, only that it is given no new one."
-
-
-def _learnt(columns: Sequence[Column]) -> Iterator[str]:
-    for column in columns:
-        if not isinstance(column.naming, Learnt):
-            continue
-        names = "; ".join(f"{name} is {' or '.join(sorted(services))}" for name, services in column.naming.names().items())
-        yield (
-            f"{column.name}: who is who was learnt ({column.identify.said}): {names or 'nobody'}. "
-            "Services are compared; which of their servers is which is not known."
-        )
-        if guessed := list(column.naming.by_weights):
-            yield (
-                f"{column.name}: whose {' and '.join(guessed[:3])}{' …' if len(guessed) > 3 else ''} are, only the weights say: "
-                f"whether two services are swapped is not seen. Say it: --name {guessed[0]}=SERVICE."
-            )
 
 
 # Proxies that run ----------------------------------------------------------------------------------------------------------

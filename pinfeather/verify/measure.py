@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeVar
 
+from pinfeather.model.document import Document
 from pinfeather.verify import again
 from pinfeather.verify.asking import Silent, Unfit, side_by_side, upgrade
 from pinfeather.verify.binomial import DOUBT
@@ -36,6 +37,8 @@ class Wishes:
     echo: bool = False
     """Whether servers send back what a WebSocket tells them."""
     outage: Outage | None = None
+    unlike: Document | None = None
+    """What the proxies may still serve: so many are asked that its shares would be noticed."""
 
 
 @dataclass(slots=True)
@@ -59,7 +62,7 @@ class Measuring:
         expected = [base.expected(question.request, None, user=question.user) for question in fresh]
         exact = all(column.naming.exact for column in columns)
         try:
-            numbers = counts(fresh, expected, wishes.doubt, exact)
+            numbers = counts(fresh, expected, wishes.doubt, exact, self._instead(fresh))
         except ValueError as problem:
             raise Unfit(f"{problem}: that is more than is asked here; a weight is that small") from None
         self.asked = []
@@ -70,6 +73,12 @@ class Measuring:
                 continue
             self.asked.append(Asked(question, one, number, tuple(self._different(column, question, one) for column in columns)))
         self.bound = [question for question in plan.questions if question.bound]
+
+    def _instead(self, fresh: Sequence[Question]) -> Sequence[tuple[Expected, ...]]:
+        if self.wishes.unlike is None:
+            return ()
+        other = replace(self.base, document=self.wishes.unlike)
+        return [other.expected(question.request, None, user=question.user) for question in fresh]
 
     @property
     def needed(self) -> int:

@@ -15,7 +15,7 @@ from pinfeather.model.normal import lifted
 from pinfeather.model.overlap import same_host
 from pinfeather.model.request import undotted
 from pinfeather.testing.probes import ANYWHERE, probes
-from pinfeather.verify.binomial import to_notice_each, to_see, to_see_each
+from pinfeather.verify.binomial import to_notice_each, to_see, to_see_each, to_tell
 from pinfeather.verify.column import Column, Expected
 from pinfeather.verify.effects import guarded
 
@@ -249,21 +249,29 @@ def rungs(question: Question, expected: Iterable[Expected]) -> Rungs:
     return frozenset((one.route, one.canary) for one in expected), question.request.entry_point, question.request.tls
 
 
-def counts(questions: Sequence[Question], expected: Sequence[tuple[Expected, ...]], doubt: Fraction, exact: bool) -> list[int]:
+def counts(
+    questions: Sequence[Question],
+    expected: Sequence[tuple[Expected, ...]],
+    doubt: Fraction,
+    exact: bool,
+    instead: Sequence[tuple[Expected, ...]] = (),
+) -> list[int]:
     """How often each question is to be sent: the first of those that one route, or one canary, answers at an entry point with the same
     shares so often that another share would be noticed (`binomial.to_notice`), and each server that pins somebody is seen; the others so
-    often that they are told from every other expectation. Raises ValueError where that is too often.
+    often that they are told from every other expectation. Raises ValueError where that is too often. `instead`: what else may happen to
+    each, which the first of them is told from, too.
     """
     shares = [_shares(each, exact) for each in expected]
     kinds = list(dict.fromkeys(tuple(each.items()) for each in shares))
     whole: set[tuple[object, ...]] = set()
     found = []
-    for question, each, outcomes in zip(questions, shares, expected, strict=True):
+    others = [_shares(each, exact) for each in instead] or shares
+    for question, each, other_shares, outcomes in zip(questions, shares, others, expected, strict=True):
         kind = tuple(each.items()), rungs(question, outcomes)
         if kind not in whole:
             whole.add(kind)
             servers = _shares(outcomes, True).values() if any(one.bound for one in outcomes) else ()
-            found.append(max(LEAST, to_notice_each(each.values(), doubt), to_see_each(servers, doubt)))
+            found.append(max(LEAST, to_notice_each(each.values(), doubt), to_see_each(servers, doubt), _told(each, other_shares, doubt)))
         else:
             found.append(max([LEAST, *(_apart(each, dict(other), doubt) for other in kinds if other != kind[0])]))
     return found
@@ -275,6 +283,13 @@ def _shares(expected: Iterable[Expected], exact: bool) -> dict[str, Fraction]:
         who = one.server if exact and one.server else one.who
         found[who] = found.get(who, Fraction(0)) + one.share
     return found
+
+
+def _told(this: Mapping[str, Fraction], other: Mapping[str, Fraction], doubt: Fraction) -> int:
+    """How many answers tell two distributions apart, by the share that tells most."""
+    pairs = ((this.get(who, Fraction(0)), other.get(who, Fraction(0))) for who in {**this, **other})
+    different = [(share, instead) for share, instead in pairs if share != instead]
+    return min((to_tell(*pair, doubt) for pair in different), default=1)
 
 
 def _apart(this: Mapping[str, Fraction], other: Mapping[str, Fraction], doubt: Fraction) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
@@ -124,3 +124,20 @@ def _amiss(count: Counter[str], shares: Mapping[str, Fraction], whose: Mapping[s
 def _outside(number: int, asked: int, share: Fraction, doubt: Fraction) -> Fraction:
     low, high = bounds(asked, share, doubt) if asked else (0, 0)
     return Fraction(max(low - number, number - high, 0), asked or 1)
+
+
+def learnt(columns: Sequence[Column]) -> Iterator[str]:
+    """Whose each name was found to be, for the reader of the table."""
+    for column in columns:
+        if not isinstance(column.naming, Learnt):
+            continue
+        names = "; ".join(f"{name} is {' or '.join(sorted(services))}" for name, services in column.naming.names().items())
+        yield (
+            f"{column.name}: who is who was learnt ({column.identify.said}): {names or 'nobody'}. "
+            "Services are compared; which of their servers is which is not known."
+        )
+        if guessed := list(column.naming.by_weights):
+            yield (
+                f"{column.name}: whose {' and '.join(guessed[:3])}{' …' if len(guessed) > 3 else ''} are, only the weights say: "
+                f"whether two services are swapped is not seen. Say it: --name {guessed[0]}=SERVICE."
+            )

@@ -94,7 +94,7 @@ class Stage:
 
     def words(self, *more: str, steps: str = "30,100", up: str = "") -> list[str]:
         up = up or f"{sys.executable} {self.folder / 'up.py'} {self.document} {self.folder}"
-        names = "--rate 2000 --doubt 1e-4 --name v1-a=v1 --name v2-a=v2"
+        names = "--rate 2000 --name v1-a=v1 --name v2-a=v2"
         return [
             *(str(self.document), "--route", "shop", "--to", "v2", "--steps", steps, "--up", up),
             *("--verify-url", f"p:web=http://127.0.0.1:{self.port}", f"--verify-options={names}", "--settle", "3s", "--hold", "0s", *more),

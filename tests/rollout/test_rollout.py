@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import stat
@@ -217,8 +218,8 @@ def test_kills_anywhere_one_after_the_other_converge(shop: Stage) -> None:
         with shop.begun() as process:
             shop.until_longer(already + more, process)
             process.kill()
-            process.communicate(timeout=DEADLINE)
-        assert process.returncode in (-signal.SIGKILL, 0)
+            _, errors = process.communicate(timeout=DEADLINE)
+        assert process.returncode in (-signal.SIGKILL, 0), errors
         assert shop.document.read_bytes() in {edited(shop.before, *weights) for weights in ((70, 30), (0, 100))} | {shop.before}
     done = shop.run()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -248,6 +249,25 @@ def test_a_torn_line_and_a_write_that_did_not_come_are_no_hindrance(shop: Stage)
     refused = shop.run("--status")
     assert refused.returncode == 4
     assert "line 1 is no line of a rollout's log; say another with --log" in refused.stderr
+
+
+@pytest.mark.parametrize("then", ["writes", "runs"])
+def test_a_write_may_not_come_twice(shop: Stage, then: str) -> None:
+    """Killed between the announcement and the write; and again at the next announcement, or in the first verify of the second run."""
+    assert shop.run(steps="30", up="false").returncode == 4, "nothing is deployed"
+    records = shop.records
+    (began,) = [record for record in records if record["what"] == "began"]
+    writes = next(record for record in records if record["what"] == "writes")
+    runs = next(record for record in records if record["what"] == "runs")
+    gone_on = {**writes, "what": "goes on", "weights": began["weights"], "digest": began["digest"]}
+    lines = [began, writes, gone_on, {"writes": writes, "runs": runs}[then]]
+    shop.log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    shop.document.write_bytes(shop.before)
+    done = shop.run(steps="30")
+    assert done.returncode == 0, done.stderr
+    assert "was cut off" in done.stdout
+    assert shop.document.read_bytes() == edited(shop.before, 70, 30)
+    assert [record["digest"] for record in shop.records if record["what"] == "goes on"] == [began["digest"]] * 2
 
 
 def test_a_stop_while_it_holds_ends_it_at_once_where_it_is(shop: Stage) -> None:

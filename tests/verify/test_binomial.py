@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from math import comb
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinfeather.verify.binomial import MOST, ODDS, bounds, to_notice, to_notice_each, to_see, to_see_each
+from pinfeather.verify.binomial import MOST, ODDS, bounds, to_notice, to_notice_each, to_see, to_see_each, to_tell
 
 
 def _probabilities(asked: int, share: Fraction) -> list[Fraction]:
@@ -83,6 +84,35 @@ def test_three_times_the_odds_are_noticed_all_but_one_time_of_a_hundred(share: F
     assert missed(asked) <= Fraction(1, 100)
     assert bounds(asked, small)[0] >= 1, "none at all is noticed"
     assert missed(asked * 9 // 10) > Fraction(1, 100)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.fractions(0, 1, max_denominator=20),
+    st.fractions(0, 1, max_denominator=20),
+    st.sampled_from([Fraction(1, 10**6), Fraction(1, 100)]),
+)
+def test_so_many_tell_two_shares_apart(share: Fraction, other: Fraction, doubt: Fraction) -> None:
+    """Worked out here in whole numbers; a tenth fewer would mostly not do."""
+
+    def taken(asked: int) -> Fraction:
+        low, high = bounds(asked, share, doubt)
+        return sum(
+            (Fraction(comb(asked, count)) * other**count * (1 - other) ** (asked - count) for count in range(low, high + 1)), Fraction(0)
+        )
+
+    if share == other:
+        with pytest.raises(ValueError, match="itself"):
+            to_tell(share, other, doubt)
+        return
+    asked = to_tell(share, other, doubt)
+    assert taken(asked) <= doubt * Fraction(1001, 1000)
+    assert asked < 30 or taken(asked * 7 // 10) > doubt
+
+
+def test_two_shares_may_be_too_near() -> None:
+    with pytest.raises(ValueError, match="by more than 100000 requests only"):
+        to_tell(Fraction(1, 2), Fraction(1, 2) + Fraction(1, 1000))
 
 
 def test_what_has_one_outcome_is_asked_once() -> None:

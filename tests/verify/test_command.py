@@ -41,6 +41,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, name: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.name = name
+        self.names: list[str] = []
+        """One after the other, where it draws who answers."""
         self.asked: list[str] = []
 
     @property
@@ -59,7 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
         known = self.headers.get("Host", "").partition(":")[0] == "a.example"
         self.send_response(200 if known else 404)
         if known and self.server.name:
-            self.send_header("X-Who", self.server.name + (" made" if self.command == "POST" else ""))
+            names = self.server.names or [self.server.name]
+            self.send_header("X-Who", names[len(self.server.asked) % len(names)] + (" made" if self.command == "POST" else ""))
         self.end_headers()
 
     def do_GET(self) -> None:
@@ -131,6 +134,44 @@ def test_a_budget_that_is_too_small_is_said_with_the_one_that_is_enough(
     capsys.readouterr()
 
 
+SPLIT = "entry_points: [web], split: [{to: a, weight: 50}, {to: b, weight: 50}]}"
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    path = tmp_path / "split.yaml"
+    path.write_text(ONE.format(more="").replace("entry_points: [web], to: a}", SPLIT))
+    return path
+
+
+NAMES = ("--name", "a=a", "--name", "b=b", "--rate", "5000")
+
+
+def test_weights_that_it_may_still_have_are_seen(split: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    proxy.names = ["a", "a", "a", "b", "b"]  # 60 to 40: its odds are 1.5 times those of the document
+    words = ["verify", str(split), "--url", proxy.url, *WHO, *NAMES]
+    assert main(words) == 0, "chance explains it"
+    few = len(proxy.asked)
+    assert main([*words, "--unlike", "route:a=60,40"]) == 1
+    assert "b answered 925 of 2314: outside of 1039 to 1275" in capsys.readouterr().out
+    assert len(proxy.asked) > 4 * few
+    assert main([*words, "--unlike", "route:a=100,0"]) == 0, "not more than it takes to see that"
+
+
+def test_what_takes_more_than_the_budget_is_said_and_the_rest_is_asked(
+    split: Path, proxy: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proxy.names = ["a", "b"]
+    words = ["verify", str(split), "--url", proxy.url, *WHO, *NAMES, "--unlike"]
+    assert main([*words, "route:a=53,47"]) == 0
+    (budget,) = re.findall(
+        r"Whether the proxy still has the weights of route:a=53,47 is not sure: that takes --budget (\d+)\.", capsys.readouterr().out
+    )
+    assert int(budget) > 5000 > len(proxy.asked)
+    assert main([*words, "route:a=5001,4999"]) == 0
+    assert "they are too near, and that takes more than 100000 requests" in capsys.readouterr().out
+
+
 def test_who_does_not_name_itself_is_said(document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
     proxy.name = ""
     assert main(["verify", str(document), "--url", proxy.url, *WHO, "--rate", "1000"]) == 2
@@ -156,6 +197,10 @@ def test_who_does_not_name_itself_is_said(document: Path, proxy: Server, capsys:
         (["--url", "http://127.0.0.1:1", "--demo"], 4, "the demo server at http://127.0.0.1:2 does not answer"),
         (["--url", "http://127.0.0.1:0"], 2, "is not of the form http://host:port"),
         (["--url", "http://a..b/"], 2, "'a..b' is no name of a host"),
+        (["--url", "PROXY", "--unlike", "a=1,2"], 2, "--unlike a=1,2: write route:NAME=90,10"),
+        (["--url", "PROXY", "--unlike", "route:a=1,x"], 2, "--unlike route:a=1,x: write route:NAME=90,10"),
+        (["--url", "PROXY", "--unlike", "route:a=1"], 2, "the document has no route 'a' with weights"),
+        (["--url", "PROXY", "--unlike", "split:a=1"], 2, "the document has no split 'a' with weights"),
         (["--url", ":web=http://127.0.0.1:1"], 2, "the proxy in front of the `:` has no name"),
         (["--url", "PROXY", "--identify", "cookie", "--stop", "kill 'x", "--restart", "true"], 2, "--stop kill 'x: no closing quotation"),
         (["--url", "PROXY", "--stop", "true", "--restart", " "], 2, "--restart: it is no command"),
