@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 
 import pytest
 from hypothesis import settings
 
+import bench
+import pinfeather
+import tools
 from tests.parts.fixtures import docker as docker
 from tests.parts.fixtures import haproxy as haproxy
 from tests.parts.fixtures import helm_template as helm_template
@@ -62,8 +67,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The same examples in each run: what lands does not hang on luck. Who looks for more says `--examples`."""
-    settings.register_profile("the same", derandomize=config.getoption("--examples") is None)
+    the_same = config.getoption("--examples") is None
+    settings.register_profile("the same", derandomize=the_same)
     settings.load_profile("the same")
+    if the_same:
+        _load_all()
+
+
+def _load_all() -> None:
+    """Hypothesis takes constants from all modules that are loaded: which are must not hang on the tests that ran before in one process."""
+    for package in (pinfeather, tools, bench):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
 
 @pytest.hookimpl(tryfirst=True)
