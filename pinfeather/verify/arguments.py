@@ -29,7 +29,9 @@ def parser() -> argparse.ArgumentParser:
         choices=("traefik", "haproxy", "reference"),
         help="start one itself, with demo servers, on loopback; may be given again",
     )
-    verify.add_argument("--identify", metavar="HOW", help="who answered: header:NAME, body:REGEX (default: whoami's `Hostname:`) or cookie")
+    verify.add_argument(
+        "--identify", metavar="HOW", help="who answered: header:NAME, body:REGEX (default: whoami's `Hostname:`), cookie or cookie:FORMAT"
+    )
     verify.add_argument(
         "--name", action="append", default=[], type=_pair, metavar="NAME=SERVICE", help="whose name that is, where it cannot be learnt"
     )

@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pinfeather import _render
-from pinfeather._reading import load
+from pinfeather._reading import Loaded, load
 from pinfeather._sources import UsageError
 from pinfeather.model.diagnostics import Report as Findings
 from pinfeather.model.diagnostics import Severity
 from pinfeather.model.document import Document, EntryPoint
 from pinfeather.model.noun import seconds
-from pinfeather.model.pools import pools
 from pinfeather.model.services import LoadBalancer
 from pinfeather.model.table import UndecidedError, refuse_templates
-from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.verify import table
 from pinfeather.verify.asking import Address, Pace, Silent, Unfit, ask, insecure, trusting
 from pinfeather.verify.binomial import MOST
@@ -38,6 +36,7 @@ from pinfeather.verify.outage import ByControl, Outage, command
 from pinfeather.verify.questions import READS, entry_points, plan
 from pinfeather.verify.tcp import tcp_questions, tcp_rows
 from pinfeather.verify.unlike import unlike
+from pinfeather.verify.values import Value, servers_by_value, value_of
 from pinfeather.verify.who import learnt
 
 RATE = Fraction(50)
@@ -72,7 +71,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         refuse_templates(document)
         with ExitStack() as running, _ends_cleanly():
-            made = _started(given, document, running) if given.start else _running(given, document)
+            made = _started(given, document, running) if given.start else _running(given, loaded, document)
             return _measured(given, made)
     except UndecidedError as problem:
         raise UsageError(f"{problem}, or say it with --bind") from None
@@ -175,7 +174,7 @@ def _unseen(made: _Run) -> Iterator[str]:
 # Proxies that run ----------------------------------------------------------------------------------------------------------
 
 
-def _running(given: argparse.Namespace, document: Document) -> _Run:
+def _running(given: argparse.Namespace, loaded: Loaded, document: Document) -> _Run:
     if not given.url:
         raise UsageError("say which proxy: --url NAME=http://host:port for its entry points, or --start traefik")
     outage: Outage | None = ByControl() if given.demo else command(given.stop, given.restart)
@@ -186,7 +185,7 @@ def _running(given: argparse.Namespace, document: Document) -> _Run:
     columns = []
     for name, addresses in entries.items():
         local = all(address.loopback for address in addresses.values())
-        who, naming, values = _naming(given, document, direct)
+        who, naming, value = _naming(given, loaded, document, direct)
         columns.append(
             Column(
                 name=name,
@@ -195,8 +194,8 @@ def _running(given: argparse.Namespace, document: Document) -> _Run:
                 identify=who,
                 naming=naming,
                 pace=Pace(rate, budget),
-                shared=True if values else None,
-                value=_traefik_value if values else None,
+                shared=None if value is None else True,
+                value=value,
                 names=direct,
                 client_known=local,
                 user=given.user,
@@ -264,8 +263,10 @@ def _context(given: argparse.Namespace) -> ssl.SSLContext | None:
         raise UsageError(f"--ca {given.ca}: {(problem.strerror or str(problem)).lower()}") from None
 
 
-def _naming(given: argparse.Namespace, document: Document, direct: Mapping[str, str]) -> tuple[Identify, Naming, bool]:
-    """How servers are told, and whether cookie values can be computed."""
+def _naming(
+    given: argparse.Namespace, loaded: Loaded, document: Document, direct: Mapping[str, str]
+) -> tuple[Identify, Naming, Value | None]:
+    """How servers are told, and how cookie values are computed, where they can be."""
     said = given.identify
     who = identify(said) if said is not None else ByDemo() if direct else ByBody(WHOAMI)
     names = dict(pair.partition("=")[::2] for pair in given.name)
@@ -273,9 +274,10 @@ def _naming(given: argparse.Namespace, document: Document, direct: Mapping[str, 
         if service not in document.services:
             raise UsageError(f"--name {name}={service}: there is no service {service!r}")
     if who is None:
-        values = _cookie_values(document)
-        return ByCookie(values), Known({key: key for key in values.values()}), True
-    return who, (Known(direct) if direct else Learnt(_servers(document), names)), False
+        value = value_of((said or "").partition(":")[2], given, loaded, document)
+        values = servers_by_value(document, value)
+        return ByCookie(values), Known({key: key for key in values.values()}), value
+    return who, (Known(direct) if direct else Learnt(_servers(document), names)), None
 
 
 def _servers(document: Document) -> Mapping[str, frozenset[str]]:
@@ -285,23 +287,6 @@ def _servers(document: Document) -> Mapping[str, frozenset[str]]:
         for name, service in document.services.items()
         if isinstance(service, LoadBalancer)
     }
-
-
-def _traefik_value(_pool: str, binding: str) -> str:
-    return cookie_value(binding)
-
-
-def _cookie_values(document: Document) -> Mapping[tuple[str, str], str]:
-    """Cookie name and value -> the server, as Traefik has them. Raises UsageError where none can be computed."""
-    found = {
-        (cookie.name, _traefik_value(pool, binding)): binding
-        for pool, cookie, bindings in pools(document)
-        for binding in bindings
-        if "://" in binding
-    }
-    if not found:
-        raise UsageError("--identify cookie: no service has a sticky cookie and servers by URL, so no value can be computed")
-    return found
 
 
 def _asked_directly(document: Document) -> dict[str, str]:

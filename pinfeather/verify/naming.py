@@ -97,15 +97,15 @@ class ByCookie:
 
 
 def identify(text: str) -> ByHeader | ByBody | None:
-    """`header:X`, `body:REGEX`, or `cookie` (None: it is the column that knows its values). Raises Unfit."""
+    """`header:X`, `body:REGEX`, or `cookie` and `cookie:FORMAT` (None: it is the column that knows its values). Raises Unfit."""
     kind, colon, rest = text.partition(":")
     if kind == "header" and colon and rest:
         return ByHeader(rest)
     if kind == "body" and colon and rest:
         return ByBody(rest)
-    if text == "cookie":
+    if kind == "cookie" and bool(colon) == bool(rest):
         return None
-    raise Unfit(f"--identify {text}: write header:NAME, body:REGEX or cookie")
+    raise Unfit(f"--identify {text}: write header:NAME, body:REGEX, cookie or cookie:FORMAT")
 
 
 class Naming(Protocol):

@@ -13,12 +13,16 @@ from typing import Any
 
 import pytest
 
+from pinfeather._reading import load
 from pinfeather.cli import main
+from pinfeather.model.services import Split
 from pinfeather.proxy.loading import load_canonical
 from pinfeather.testing.traefik import Traefik, find_traefik
 from pinfeather.translators import builtin
 from pinfeather.translators._traefik.writing import cookie_value
 from pinfeather.translators.contract import AnyTranslator
+from pinfeather.verify.arguments import parser
+from pinfeather.verify.values import value_of
 from tests.required import missing
 
 SPLIT = """pinfeather: v1
@@ -270,6 +274,39 @@ services: {{a: {{servers: [{{url: "{urls[0]}"}}, {{url: "{urls[1]}"}}], sticky: 
         other = text.replace(urls[1], "http://10.9.9.9:80")
         code, report, said = _verify(other, url, tmp_path, capsys, "--identify", "cookie")
         assert code == 1, said
+
+
+@pytest.mark.parametrize(
+    ("how", "target", "same"),
+    [
+        ("cookie", "traefik-file", True),
+        ("cookie", "ingressroute", False),
+        ("cookie:ingressroute", "pinfeather", False),
+        ("cookie", "pinfeather", True),
+    ],
+)
+def test_the_value_of_a_variant_is_that_of_the_format(how: str, target: str, same: bool, tmp_path: Path) -> None:
+    """`same`: made of the service's name as the document has it."""
+    text = SPLIT.replace("weight: 1}]", "weight: 1}], sticky: {cookie: {name: variant}}")
+    writer: AnyTranslator = builtin.load(target)
+    path = tmp_path / "given.yaml"
+    path.write_text("---\n".join(file.text for file in writer.emit(load_canonical("a.yaml", text), writer.options()).files()))
+    given = parser().parse_args([str(path), "--identify", how])
+    loaded = load(given.files, given)
+    document = loaded.parsed.document
+    assert document is not None
+    value = value_of(how.partition(":")[2], given, loaded, document)
+    (route,) = document.routes
+    behind = document.services.get(str(route.to))
+    name, pool, split = (str(route.to), "service", behind.split) if isinstance(behind, Split) else (route.name, "route", route.split)
+    child = split[0].to
+    wanted = cookie_value(child)
+    if not same:
+        ingressroute = builtin.load("ingressroute")
+        wanted = ingressroute.identity(document, ingressroute.options()).variants[name, child]
+        assert wanted != cookie_value(child)
+    assert value(f"{pool}:{name}", child) == wanted
+    assert value(f"service:{child}", "http://10.0.0.1:80") == cookie_value("http://10.0.0.1:80")
 
 
 def test_a_head_is_not_asked_where_the_name_stands_in_the_body(
