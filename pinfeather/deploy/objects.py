@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -60,6 +61,7 @@ def make_objects(
     return made
 
 
+@cache
 def _class(api_version: str, kind: str) -> Callable[..., pulumi.CustomResource]:
     """The class of `pulumi_kubernetes` for a kind, or what makes a custom resource of that provider."""
     group, _, revision = api_version.partition("/")
@@ -77,11 +79,17 @@ def _class(api_version: str, kind: str) -> Callable[..., pulumi.CustomResource]:
 def _custom(token: str) -> Callable[..., pulumi.CustomResource]:
     # `pulumi_kubernetes.apiextensions.CustomResource` takes `spec` alone; there are kinds with other fields beside it.
     def made(name: str, opts: pulumi.ResourceOptions, **fields: Any) -> pulumi.CustomResource:
-        own = pulumi.ResourceOptions(version=version("pulumi-kubernetes"))
+        own = pulumi.ResourceOptions(version=_version())
         props = {_HUMP.sub(lambda found: found[1].upper(), key): value for key, value in fields.items()}
         return pulumi.CustomResource(token, name, props, pulumi.ResourceOptions.merge(own, opts))
 
     return made
+
+
+@cache
+def _version() -> str:
+    """Of `pulumi_kubernetes`. To look it up takes as long as to make a resource."""
+    return version("pulumi-kubernetes")
 
 
 def _arguments(tree: Tree, added: Mapping[str, str], hides: Callable[[str], bool]) -> dict[str, Any]:
