@@ -35,7 +35,7 @@ up preview down: setup
 	@$(RUN) -m tools.stack $@ --stack $(STACK)
 
 test: setup-test
-	@$(RUN) -m pytest -n auto --maxprocesses 4 $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check:
 	@$(PYTHON) tools/setup.py --dev --with ''

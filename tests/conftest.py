@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -80,6 +81,21 @@ def _load_all() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, for much of the time is waiting for real programs; four at most, each with an API server."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
+_LONG = ("deploy", "parts", "kills", "verify", "importing", "versions", "rollout", "test_example.py", "test_laws.py")
+"""Folders and files that take minutes. They begin first, so that no worker is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: at for at, name in enumerate(_LONG)}
+    here = Path(__file__).parent
+    items.sort(key=lambda item: places.get(item.path.relative_to(here).parts[0], len(places)) if here in item.path.parents else 0)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -169,8 +170,8 @@ def cluster_project(folder: Path, api: KubernetesApi, namespace: str, stack: str
 
 
 def ports_in_a_row(count: int) -> int:
-    """The first of so many free ports."""
-    for first in range(21000, 32000, 53):  # below those that the system hands out
+    """The first of so many free ports; drawn, so that tests side by side have others."""
+    for first in random.SystemRandom().sample(range(21000, 32000, count), 200):  # below those that the system hands out
         sockets = []
         try:
             for port in range(first, first + count):

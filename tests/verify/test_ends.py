@@ -102,7 +102,15 @@ def test_a_signal_ends_what_was_started(number: signal.Signals, document: Path, 
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "pinfeather", "verify", str(document), "--start", "reference", "--doubt", "1e-12"]
     command += ["--rate", "5"]  # it takes its time
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests that run in a shell's background are born deaf to it
+    ) as run:
         assert run.stderr is not None
         assert "asking up to" in run.stderr.readline()
         (folder,) = tmp_path.glob("pinfeather-verify-*")
