@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -185,6 +186,15 @@ def ports_in_a_row(count: int) -> int:
             for one in sockets:
                 one.close()
     raise AssertionError("no free ports")
+
+
+def unpacked(path: Path) -> bytes:
+    """What a file holds, out of gzip where it is in one; of one that was cut off, what comes before that."""
+    data = path.read_bytes()
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    found = zlib.decompressobj(wbits=31)
+    return found.decompress(data) + found.flush()
 
 
 PYTHON = sys.executable

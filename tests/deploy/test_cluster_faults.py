@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.cluster_project import ClusterProject, cluster_project, kubeconfig
+from tests.deploy.cluster_project import ClusterProject, cluster_project, kubeconfig, unpacked
 from tests.parts.kubernetes import TOKEN, KubernetesApi
 from tests.required import missing
 
@@ -39,7 +39,11 @@ def shop(tmp_path: Path, kubernetes_server: KubernetesApi, request: pytest.Fixtu
         yield made
 
 
-def test_a_secret_is_nowhere_in_the_clear(shop: ClusterProject) -> None:
+def test_a_secret_is_nowhere_in_the_clear(shop: ClusterProject, tmp_path: Path) -> None:
+    home = (
+        tmp_path / "home"
+    )  # where the engine keeps logs of its own accord: gzip until it knows the stack's secrets, encrypted from then on
+    shop.environment = {**shop.environment, "PULUMI_HOME": str(home)}
     shop.document.write_text(USERS, "utf-8")
     shop.configure()
     shop.keep_settings = True
@@ -60,14 +64,15 @@ def test_a_secret_is_nowhere_in_the_clear(shop: ClusterProject) -> None:
     own = {shop.document, shop.root / ".pinfeather" / "run" / "cluster" / "document.yaml"}
     state = Path(shop.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
     looked = 0
-    for place in (state, shop.root / ".pinfeather", shop.root / "stacks"):
+    for place in (state, home, shop.root / ".pinfeather", shop.root / "stacks"):
         for path in place.glob("**/*"):
             if path.is_file() and path not in own:
                 looked += 1
-                data = path.read_bytes()
+                data = unpacked(path)
                 assert MARKER.encode() not in data, path
                 assert TOKEN.encode() not in data, path
     assert looked > 10
+    assert any((home / "logs").iterdir())
     assert (shop.root / ".pinfeather" / "run" / "cluster" / "document.yaml").stat().st_mode & 0o077 == 0
     shop.pulumi("destroy", "--yes", "--skip-preview")
 
