@@ -34,6 +34,7 @@ setup-test:
 up preview down: setup
 	@$(RUN) -m tools.stack $@ --stack $(STACK)
 
+# A file to one worker: what starts real programs is started once, and some tests begin where those above them left off.
 test: setup-test
 	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 

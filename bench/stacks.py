@@ -18,6 +18,8 @@ from tests.parts.kubernetes import KubernetesApi
 from tools import parts
 
 ROUTES = 1000
+_PATIENCE = 3600
+"""Seconds for one command: from nothing, the engine takes a time that grows with the square of the objects."""
 BARS = {"files": 10.0, "cluster": 30.0}
 """Seconds for an `up` with nothing to do."""
 _CONVERSION = 0.10
@@ -35,6 +37,7 @@ def routes() -> None:
             place = Path(folder) / name
             place.mkdir()
             project = running.enter_context(cluster_project(place, api, f"bench-{name}"))
+            project.patience = _PATIENCE
             _measure(project, name)
 
 

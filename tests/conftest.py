@@ -47,6 +47,7 @@ BY_MODULE = {
     "kills/test_kills": ("the Pulumi engine", _TRAEFIK, _PLUGIN),
     "deploy/test_provider": ("our provider plugin over gRPC",),
     "rollout/test_rollout": (_REFERENCE,),
+    "rollout/test_cut_off": (_REFERENCE,),
     "deploy/test_hosted": ("the Pulumi engine",),
     "deploy/test_traffic": ("the Pulumi engine",),
     "raw/test_raw": (_TRAEFIK, _HAPROXY, _REFERENCE),
@@ -83,6 +84,7 @@ def _load_all() -> None:
                 importlib.import_module(module.name)
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which need not be there
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors, for much of the time is waiting for real programs; four at most, each with an API server."""
     return min(4, (os.cpu_count() or 1) + 1)

@@ -22,6 +22,7 @@ from pinfeather.rollout.editing import Subject, Target, Text, edited
 from pinfeather.rollout.log import Log
 from pinfeather.rollout.running import Ended, Stop, run, shown
 from pinfeather.rollout.weights import percent, share_of, weights_at
+from pinfeather.verify.unlike import UNSURE
 
 WENT_BACK, INPUT, NOT_BACK = 1, 2, 4
 PAUSE = 1.0
@@ -212,6 +213,9 @@ class Rollout:
             ended = self._run(_VERIFY, [*self.job.verify, *self._unlike()], Path.cwd(), after=after, quiet=begun < end)
             if not ended.code:
                 self.say(f"verify: it does what the document says ({ended.seconds:.1f} s)")
+                for line in ended.output.splitlines():
+                    if UNSURE in line:
+                        self.say(f"verify: {line.strip()}")
                 return None
             if begun >= end or ended.code not in SETTLES or self.stop.wait(_pause(end), after=after):
                 if begun < end:
@@ -221,7 +225,7 @@ class Rollout:
     def _unlike(self) -> Sequence[str]:
         """What verify has to tell the weights from: it is asked until it holds, so a proxy that has not loaded them must not seem to."""
         target, earlier = self.job.target, self.earlier
-        if earlier is None or len(earlier) != len(target.services):
+        if earlier is None or earlier == self.weights or len(earlier) != len(target.services):
             return ()
         subject = self.job.subject
         return "--unlike", f"{subject.kind}:{subject.name}={','.join(map(str, earlier.values()))}"

@@ -35,7 +35,7 @@ from pinfeather.verify.naming import WHOAMI, ByBody, ByCookie, ByDemo, Identify,
 from pinfeather.verify.outage import ByControl, Outage, command
 from pinfeather.verify.questions import READS, entry_points, plan
 from pinfeather.verify.tcp import tcp_questions, tcp_rows
-from pinfeather.verify.unlike import unlike
+from pinfeather.verify.unlike import UNSURE, unlike
 from pinfeather.verify.values import Value, servers_by_value, value_of
 from pinfeather.verify.who import learnt
 
@@ -134,7 +134,7 @@ def _measured(given: argparse.Namespace, made: _Run) -> int:
 
 
 def _measuring(given: argparse.Namespace, made: _Run, budget: int | None) -> tuple[Measuring, list[str]]:
-    """What is to be asked; without what `--unlike` takes, and a line that says so, where only that is too much."""
+    """What is to be asked; without what `--unlike` takes, where only that is too much. A line says where it will not be seen."""
 
     def of(other: Document | None) -> Measuring:
         bound = any(column.value is not None for column in made.columns)
@@ -145,13 +145,13 @@ def _measuring(given: argparse.Namespace, made: _Run, budget: int | None) -> tup
         return of(None), []
     other = unlike(made.base.document, given.unlike)
     try:
-        whole = of(other)
-        if budget is None or whole.needed <= budget:
-            return whole, []
-        why = f"that takes --budget {whole.needed}"
+        measuring = of(other)
+        why = "" if measuring.tells or other == made.base.document else "no question that can be asked is answered otherwise by them"
+        if budget is not None and measuring.needed > budget:
+            why, measuring = f"that takes --budget {measuring.needed}", of(None)
     except Unfit:
-        why = f"they are too near, and that takes more than {MOST} requests"
-    return of(None), [f"Whether the proxy still has the weights of {given.unlike} is not sure: {why}."]
+        why, measuring = f"they are too near, and that takes more than {MOST} requests", of(None)
+    return measuring, [f"{UNSURE} {given.unlike}: {why}."] if why else []
 
 
 def _nothing(made: _Run, measuring: Measuring) -> str:

@@ -61,17 +61,22 @@ class Measuring:
         fresh = [question for question in plan.questions if not question.bound]
         expected = [base.expected(question.request, None, user=question.user) for question in fresh]
         exact = all(column.naming.exact for column in columns)
+        instead = self._instead(fresh)
         try:
-            numbers = counts(fresh, expected, wishes.doubt, exact, self._instead(fresh))
+            numbers = counts(fresh, expected, wishes.doubt, exact, instead)
         except ValueError as problem:
             raise Unfit(f"{problem}: that is more than is asked here; a weight is that small") from None
         self.asked = []
-        for question, one, number in zip(fresh, expected, numbers, strict=True):
+        self.tells = False
+        """Whether some question that is asked is answered otherwise by what it is to be unlike."""
+        for question, one, other, number in zip(fresh, expected, instead or expected, numbers, strict=True):
             unknown = next((each.unknown for each in one if each.unknown), "")
             if unknown:
                 plan.leave(unknown)
                 continue
-            self.asked.append(Asked(question, one, number, tuple(self._different(column, question, one) for column in columns)))
+            asked = Asked(question, one, number, tuple(self._different(column, question, one) for column in columns))
+            self.asked.append(asked)
+            self.tells |= one != other and None in asked.different
         self.bound = [question for question in plan.questions if question.bound]
 
     def _instead(self, fresh: Sequence[Question]) -> Sequence[tuple[Expected, ...]]:

@@ -286,10 +286,22 @@ def _shares(expected: Iterable[Expected], exact: bool) -> dict[str, Fraction]:
 
 
 def _told(this: Mapping[str, Fraction], other: Mapping[str, Fraction], doubt: Fraction) -> int:
-    """How many answers tell two distributions apart, by the share that tells most."""
-    pairs = ((this.get(who, Fraction(0)), other.get(who, Fraction(0))) for who in {**this, **other})
-    different = [(share, instead) for share, instead in pairs if share != instead]
-    return min((to_tell(*pair, doubt) for pair in different), default=1)
+    """How many answers tell two distributions apart, by the share that tells most; 1 where they are the same.
+
+    Raises ValueError where none of the shares tells them apart by so many as may be asked.
+    """
+    pairs = [(this.get(who, Fraction(0)), other.get(who, Fraction(0))) for who in {**this, **other}]
+    found: list[int] = []
+    near = [pair for pair in pairs if pair[0] != pair[1]]
+    problem: ValueError | None = None
+    for share, instead in near:
+        try:
+            found.append(to_tell(share, instead, doubt))
+        except ValueError as too_near:  # another share may tell
+            problem = too_near
+    if problem is not None and not found:
+        raise problem
+    return min(found, default=1)
 
 
 def _apart(this: Mapping[str, Fraction], other: Mapping[str, Fraction], doubt: Fraction) -> int:

@@ -6,7 +6,10 @@ from pinfeather.model.document import Document
 from pinfeather.model.services import Split
 from pinfeather.verify.asking import Unfit
 
-MOST_WEIGHT = 10**9
+UNSURE = "It is not sure that the proxy does not still have the weights of"
+"""How the line begins that says so, with the reason behind it. `rollout` looks for it."""
+_DIGITS = 18
+"""Of a weight: more are no number that a document holds."""
 
 
 def unlike(document: Document, text: str) -> Document:
@@ -16,7 +19,7 @@ def unlike(document: Document, text: str) -> Document:
     """
     subject, _, numbers = text.rpartition("=")
     kind, _, name = subject.partition(":")
-    weights = [int(word) for word in numbers.split(",") if word.isascii() and word.isdigit() and len(word) < len(str(MOST_WEIGHT))]
+    weights = [int(word) for word in numbers.split(",") if word.isascii() and word.isdigit() and len(word) <= _DIGITS]
     if kind not in ("route", "split") or len(weights) != numbers.count(",") + 1:
         raise Unfit(f"--unlike {text}: write route:NAME=90,10, or split:NAME=90,10 for a service, with a whole number for each weight")
     route = next((each for each in document.routes if kind == "route" and each.name == name), None)

@@ -9,6 +9,7 @@ from pinfeather._convert import options_for
 from pinfeather._plugins import translator
 from pinfeather._reading import Loaded, instance_of
 from pinfeather._sources import UsageError
+from pinfeather.model.diagnostics import Severity
 from pinfeather.model.document import Document
 from pinfeather.model.pools import pools
 from pinfeather.model.project import project
@@ -22,7 +23,7 @@ Value = Callable[[str, str], str]
 def value_of(name: str, given: argparse.Namespace, loaded: Loaded, document: Document) -> Value:
     """`name`: the format that the proxy is told in; empty: the one that was read, if it knows the values, or `traefik-file`.
 
-    Raises UsageError where there is no such format.
+    Raises UsageError where there is no such format, or what is said of the instance does not fit it.
     """
     chosen = _format(name, given, loaded.formats)
     identity = Identity()
@@ -44,10 +45,11 @@ def _format(name: str, given: argparse.Namespace, formats: Sequence[tuple[AnyTra
     found, unknown = translator(name)
     if found is None:
         raise UsageError(f"--identify cookie:{name}: {unknown[-1].message}; {unknown[-1].instead}")
-    said, _, _ = instance_of([found], given.instance, given.from_static)
+    said, _, amiss = instance_of([found], given.instance, given.from_static)
     options, wrong = options_for(found, said)
-    if options is None:
-        raise UsageError(f"--identify cookie:{name}: {wrong[0].message}")
+    errors = [finding for finding in (*amiss, *wrong) if finding.severity is Severity.ERROR]
+    if options is None or errors:
+        raise UsageError(f"--identify cookie:{name}: {errors[0].message}")
     return found, options
 
 

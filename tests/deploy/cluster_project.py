@@ -44,6 +44,8 @@ class ClusterProject:
     stack: str = "cluster"
     keep_settings: bool = False
     """Whether the stack's file is left as it is."""
+    patience: float = 240
+    """Seconds that a command may take."""
 
     @property
     def document(self) -> Path:
@@ -59,7 +61,7 @@ class ClusterProject:
     def run(self, command: list[str], fails: bool = False, environment: Mapping[str, str] | None = None) -> str:
         self.configure()
         given = {**self.environment, **(environment or {})}
-        done = subprocess.run(command, cwd=self.root, env=given, capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(command, cwd=self.root, env=given, capture_output=True, text=True, timeout=self.patience, check=False)
         printed = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{printed}"
         assert "Traceback" not in printed, printed

@@ -40,9 +40,8 @@ def shop(tmp_path: Path, kubernetes_server: KubernetesApi, request: pytest.Fixtu
 
 
 def test_a_secret_is_nowhere_in_the_clear(shop: ClusterProject, tmp_path: Path) -> None:
-    home = (
-        tmp_path / "home"
-    )  # where the engine keeps logs of its own accord: gzip until it knows the stack's secrets, encrypted from then on
+    # Where the engine keeps logs of its own accord: gzip until it knows the stack's secrets, encrypted from then on.
+    home = tmp_path / "home"
     shop.environment = {**shop.environment, "PULUMI_HOME": str(home)}
     shop.document.write_text(USERS, "utf-8")
     shop.configure()
@@ -89,8 +88,10 @@ def test_of_two_at_once_one_is_told_who_holds_the_lock(shop: ClusterProject) -> 
         assert time.monotonic() < deadline
         assert first.poll() is None
     first.send_signal(signal.SIGSTOP)  # it holds the lock for as long as the second takes
-    second = shop.up(fails=True)
-    first.send_signal(signal.SIGCONT)
+    try:
+        second = shop.up(fails=True)
+    finally:
+        first.send_signal(signal.SIGCONT)
     assert f"pid {first.pid}" in second
     assert "locked" in second
     output, _ = first.communicate(timeout=120)
@@ -147,7 +148,7 @@ def test_a_full_disk_loses_nothing(shop: ClusterProject, tmp_path: Path) -> None
     try:
         shop.environment = {**shop.environment, "PULUMI_BACKEND_URL": f"file://{small}"}
         shop.run(["pulumi", "stack", "init", "cluster", "--non-interactive"])
-        printed = shop.up("--parallel", "1", fails=True)  # each write that fails is tried for half a minute
+        printed = shop.up(fails=True)
         assert "no space left on device" in printed
         subprocess.run(["mount", "-o", "remount,size=16m", str(small)], check=True)
         shop.run([*TOOL, "up", "--stack", "cluster"])

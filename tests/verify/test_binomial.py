@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinfeather.verify.binomial import MOST, ODDS, bounds, to_notice, to_notice_each, to_see, to_see_each, to_tell
+from pinfeather.verify.binomial import DOUBT, MOST, ODDS, bounds, to_notice, to_notice_each, to_see, to_see_each, to_tell
+from pinfeather.verify.questions import _told
 
 
 def _probabilities(asked: int, share: Fraction) -> list[Fraction]:
@@ -93,7 +94,7 @@ def test_three_times_the_odds_are_noticed_all_but_one_time_of_a_hundred(share: F
     st.sampled_from([Fraction(1, 10**6), Fraction(1, 100)]),
 )
 def test_so_many_tell_two_shares_apart(share: Fraction, other: Fraction, doubt: Fraction) -> None:
-    """Worked out here in whole numbers; a tenth fewer would mostly not do."""
+    """Worked out here in whole numbers (`to_tell` is in floats: a thousandth is theirs); three tenths fewer would not do."""
 
     def taken(asked: int) -> Fraction:
         low, high = bounds(asked, share, doubt)
@@ -108,6 +109,18 @@ def test_so_many_tell_two_shares_apart(share: Fraction, other: Fraction, doubt: 
     asked = to_tell(share, other, doubt)
     assert taken(asked) <= doubt * Fraction(1001, 1000)
     assert asked < 30 or taken(asked * 7 // 10) > doubt
+
+
+def test_the_share_that_tells_most_tells() -> None:
+    """A third variant whose share hardly moves is no hindrance."""
+    now = {"a": Fraction(699, 1000), "b": Fraction(3, 10), "c": Fraction(1, 1000)}
+    before = {"a": Fraction(8991, 10000), "b": Fraction(1, 10), "c": Fraction(9, 10000)}
+    with pytest.raises(ValueError, match="by more than"):
+        to_tell(now["c"], before["c"])
+    assert _told(now, before, DOUBT) == min(to_tell(now["a"], before["a"]), to_tell(now["b"], before["b"]))
+    assert _told(now, now, DOUBT) == 1
+    with pytest.raises(ValueError, match="by more than"):
+        _told({"a": Fraction(1, 2), "b": Fraction(1, 2)}, {"a": Fraction(5001, 10000), "b": Fraction(4999, 10000)}, DOUBT)
 
 
 def test_two_shares_may_be_too_near() -> None:

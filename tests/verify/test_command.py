@@ -165,11 +165,26 @@ def test_what_takes_more_than_the_budget_is_said_and_the_rest_is_asked(
     words = ["verify", str(split), "--url", proxy.url, *WHO, *NAMES, "--unlike"]
     assert main([*words, "route:a=53,47"]) == 0
     (budget,) = re.findall(
-        r"Whether the proxy still has the weights of route:a=53,47 is not sure: that takes --budget (\d+)\.", capsys.readouterr().out
+        r"It is not sure that the proxy does not still have the weights of route:a=53,47: that takes --budget (\d+)\.",
+        capsys.readouterr().out,
     )
     assert int(budget) > 5000 > len(proxy.asked)
     assert main([*words, "route:a=5001,4999"]) == 0
     assert "they are too near, and that takes more than 100000 requests" in capsys.readouterr().out
+
+
+def test_where_no_question_tells_the_weights_apart_it_is_said(split: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another way to write the same shares; and a split that nothing leads to."""
+    proxy.names = ["a", "b"]
+    unused = "  c: {split: [{to: a, weight: 2147483647}, {to: b, weight: 1}]}\n"
+    split.write_text(split.read_text() + unused)
+    words = ["verify", str(split), "--url", proxy.url, *WHO, *NAMES, "--unlike"]
+    for other in ("route:a=1,1", "split:c=1,2147483647"):
+        assert main([*words, other]) == 0
+        said = f"still have the weights of {other}: no question that can be asked is answered otherwise by them."
+        assert said in capsys.readouterr().out
+    assert main([*words, "route:a=50,50"]) == 0
+    assert "not sure" not in capsys.readouterr().out, "they are those of the document"
 
 
 def test_who_does_not_name_itself_is_said(document: Path, proxy: Server, capsys: pytest.CaptureFixture[str]) -> None:
